@@ -1,0 +1,79 @@
+//! Adam (Kingma and Ba, arXiv 1412.6980) and AdamW (Loshchilov and Hutter, arXiv 1711.05101).
+//!
+//! With `t` updates done and `α = learning_rate · rate`:
+//!
+//! ```text
+//! m ← β₁ m + (1-β₁) g             m̂ = m / (1 - β₁^(t+1))
+//! v ← β₂ v + (1-β₂) g²            v̂ = v / (1 - β₂^(t+1))
+//! p ← p - α ( m̂ / (√v̂ + ε) + λ p )
+//! ```
+//!
+//! AdamW is Adam with the decay coefficient `λ` above zero.
+
+use serde::{Deserialize, Serialize};
+
+use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
+use crate::state::{Slot, StateLayout, parts};
+use crate::{Error, ParamLayout};
+
+/// Adam, and AdamW when its weight decay is not zero.
+pub type Adam = RuleOptimizer<AdamRule>;
+
+/// Hyper-parameters of [`Adam`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamConfig {
+    /// Step size `α`.
+    pub learning_rate: f32,
+    /// Decay `β₁` of the mean of gradients.
+    pub beta1: f32,
+    /// Decay `β₂` of the mean of squared gradients.
+    pub beta2: f32,
+    /// `ε`, added outside the root.
+    pub epsilon: f32,
+    /// Decoupled decay `λ`.
+    pub weight_decay: f32,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// The update of [`Adam`].
+#[derive(Debug, Clone)]
+pub struct AdamRule {
+    config: AdamConfig,
+    mean: Slot,
+    mean_square: Slot,
+}
+
+impl UpdateRule for AdamRule {
+    type Config = AdamConfig;
+    const NAME: &'static str = "adam";
+
+    fn build(config: AdamConfig, layout: &ParamLayout, state: &mut StateLayout) -> Result<Self, Error> {
+        Ok(Self { config, mean: state.per_param("mean", layout), mean_square: state.per_param("mean_square", layout) })
+    }
+
+    fn configured_weight_decay(&self) -> f32 {
+        self.config.weight_decay
+    }
+
+    fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
+        let AdamConfig { learning_rate, beta1, beta2, epsilon, .. } = self.config;
+        let [mean, mean_square] = parts(state, [self.mean, self.mean_square]);
+        let rate = learning_rate * context.rate;
+        let shrink = 1.0 - rate * context.weight_decay;
+        let done = (context.step + 1) as f64;
+        let mean_correction = (1.0 / (1.0 - f64::from(beta1).powf(done))) as f32;
+        let square_correction = (1.0 / (1.0 - f64::from(beta2).powf(done))) as f32;
+        for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            let step = *m * mean_correction / ((*v * square_correction).sqrt() + epsilon);
+            *p = shrink * *p - rate * step;
+        }
+    }
+}

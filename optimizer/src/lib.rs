@@ -1,0 +1,16 @@
+//! Optimizers on flat `f32` slices: learned ones, frozen after meta-training, and those designed by hand.
+
+mod denormals;
+mod error;
+pub mod hand_designed;
+mod layout;
+mod optimizer;
+pub mod rule;
+mod schedule;
+pub mod state;
+
+pub use denormals::FlushDenormals;
+pub use error::Error;
+pub use layout::{ParamLayout, TensorLayout};
+pub use optimizer::{NonFinitePolicy, Optimizer, StepOutcome};
+pub use schedule::Schedule;

@@ -1,0 +1,140 @@
+//! The numbers an optimizer keeps between steps: their layout, and their file form (safetensors).
+//!
+//! All state of a rule lives in one flat `[f32]`. A [`StateLayout`] names its parts; a part that holds one
+//! number per parameter is saved tensor by tensor, so that the file is keyed by names and another order of
+//! tensors still loads.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ParamLayout, Schedule};
+
+const FORMAT: &str = "velo-optimizer state 1";
+const WHAT: &str = "optimizer state";
+
+/// A contiguous part of the state, handed back by [`StateLayout`] and resolved by [`parts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    start: usize,
+    len: usize,
+}
+
+impl Slot {
+    /// The elements of the flat state that belong to this slot.
+    pub fn range(self) -> Range<usize> {
+        self.start..self.start + self.len
+    }
+}
+
+/// Mutable views of several slots at once, in the order asked for.
+///
+/// # Panics
+/// If two slots overlap or lie outside `state`: slots of one [`StateLayout`] never do.
+pub fn parts<const N: usize>(state: &mut [f32], slots: [Slot; N]) -> [&mut [f32]; N] {
+    state.get_disjoint_mut(slots.map(Slot::range)).expect("slots of one layout are disjoint and in range")
+}
+
+/// Names and shapes of everything a rule remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StateLayout {
+    entries: Vec<(String, Vec<usize>, Range<usize>)>,
+    len: usize,
+}
+
+impl StateLayout {
+    /// One number per parameter, in the order of the parameters, saved as `kind/<tensor name>`.
+    pub fn per_param(&mut self, kind: &str, layout: &ParamLayout) -> Slot {
+        let start = self.len;
+        for tensor in layout.tensors() {
+            self.tensor(&format!("{kind}/{}", tensor.name), &tensor.shape);
+        }
+        Slot { start, len: self.len - start }
+    }
+
+    /// An array of its own, saved under `name`.
+    pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Slot {
+        let slot = Slot { start: self.len, len: shape.iter().product() };
+        self.entries.push((name.to_owned(), shape.to_vec(), slot.range()));
+        self.len += slot.len;
+        slot
+    }
+
+    /// Total number of elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when the rule remembers nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Name, shape and range of every saved array, in order.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[usize], Range<usize>)> {
+        self.entries.iter().map(|(name, shape, range)| (name.as_str(), shape.as_slice(), range.clone()))
+    }
+}
+
+/// The part of the state that is not an array.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    pub rule: String,
+    pub steps_taken: u64,
+    pub steps_skipped: u64,
+    pub step_multiplier: f32,
+    pub weight_decay: f32,
+    pub horizon: Option<u64>,
+    pub schedule: Schedule,
+}
+
+/// A state file: `header` in the metadata, one little-endian f32 array per entry of `layout`.
+pub(crate) fn write(header: &Header, layout: &StateLayout, state: &[f32]) -> Vec<u8> {
+    let bytes: Vec<u8> = state.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let views = layout.entries().map(|(name, shape, range)| {
+        let data = &bytes[range.start * 4..range.end * 4];
+        let view = TensorView::new(Dtype::F32, shape.to_vec(), data).expect("data has the length of its shape");
+        (name, view)
+    });
+    let header = serde_json::to_string(header).expect("a header is plain data");
+    let metadata = HashMap::from([("format".to_owned(), FORMAT.to_owned()), ("header".to_owned(), header)]);
+    safetensors::serialize(views, Some(metadata)).expect("names are unique and shapes match")
+}
+
+/// Reads what [`write`] wrote, for a rule called `rule` whose state is described by `layout`.
+pub(crate) fn read(bytes: &[u8], rule: &str, layout: &StateLayout) -> Result<(Header, Vec<f32>), Error> {
+    let malformed = |problem: String| Error::malformed(WHAT, problem);
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|error| malformed(format!("not a safetensors file: {error}")))?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| malformed(error.to_string()))?;
+    let metadata = metadata.metadata().clone().unwrap_or_default();
+    match metadata.get("format").map(String::as_str) {
+        Some(FORMAT) => {}
+        found => return Err(malformed(format!("format is {found:?}, expected {FORMAT:?}"))),
+    }
+    let header = metadata.get("header").ok_or_else(|| malformed("has no header".into()))?;
+    let header: Header =
+        serde_json::from_str(header).map_err(|error| malformed(format!("header cannot be read: {error}")))?;
+    if header.rule != rule {
+        return Err(malformed(format!("was saved by the rule {:?}, expected {rule:?}", header.rule)));
+    }
+    let mut state = vec![0.0; layout.len()];
+    for (name, shape, range) in layout.entries() {
+        let tensor = file.tensor(name).map_err(|_| malformed(format!("has no tensor {name:?}")))?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+            let (dtype, found) = (tensor.dtype(), tensor.shape());
+            return Err(malformed(format!("tensor {name:?} is {dtype:?} {found:?}, expected F32 {shape:?}")));
+        }
+        for (value, bytes) in state[range].iter_mut().zip(tensor.data().chunks_exact(4)) {
+            *value = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
+        }
+    }
+    if file.len() != layout.entries.len() {
+        let extra = file.names().into_iter().find(|name| layout.entries.iter().all(|entry| entry.0 != **name));
+        return Err(malformed(format!("has a tensor {extra:?} that this layout does not have")));
+    }
+    Ok((header, state))
+}

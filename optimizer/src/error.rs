@@ -48,6 +48,14 @@ pub enum Error {
         /// What is allowed.
         expected: &'static str,
     },
+    /// A name that no optimizer has.
+    #[error("unknown optimizer {name:?}; did you mean {nearest:?}?")]
+    UnknownOptimizer {
+        /// The name asked for.
+        name: String,
+        /// The most similar name there is.
+        nearest: &'static str,
+    },
     /// A file or buffer of weights or state that cannot be read as what it claims to be.
     #[error("{what}: {problem}")]
     Malformed {

@@ -8,15 +8,18 @@
 //! p ← p - α ( m̂ / (√v̂ + ε) + λ p )
 //! ```
 //!
-//! AdamW is Adam with the decay coefficient `λ` above zero.
+//! AdamW is Adam with the decay coefficient `λ` above zero; it shares the rule and has a name and defaults
+//! of its own.
 
 use serde::{Deserialize, Serialize};
 
+use super::checks;
+use super::moments::bias_correction;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
 
-/// Adam, and AdamW when its weight decay is not zero.
+/// Adam.
 pub type Adam = RuleOptimizer<AdamRule>;
 
 /// Hyper-parameters of [`Adam`].
@@ -54,6 +57,11 @@ impl UpdateRule for AdamRule {
     const NAME: &'static str = "adam";
 
     fn build(config: AdamConfig, layout: &ParamLayout, state: &mut StateLayout) -> Result<Self, Error> {
+        checks::non_negative("learning_rate", config.learning_rate)?;
+        checks::decay("beta1", config.beta1)?;
+        checks::decay("beta2", config.beta2)?;
+        checks::positive("epsilon", config.epsilon)?;
+        checks::non_negative("weight_decay", config.weight_decay)?;
         Ok(Self { config, mean: state.per_param("mean", layout), mean_square: state.per_param("mean_square", layout) })
     }
 
@@ -66,14 +74,60 @@ impl UpdateRule for AdamRule {
         let [mean, mean_square] = parts(state, [self.mean, self.mean_square]);
         let rate = learning_rate * context.rate;
         let shrink = 1.0 - rate * context.weight_decay;
-        let done = (context.step + 1) as f64;
-        let mean_correction = (1.0 / (1.0 - f64::from(beta1).powf(done))) as f32;
-        let square_correction = (1.0 / (1.0 - f64::from(beta2).powf(done))) as f32;
+        let mean_correction = bias_correction(beta1, context.step);
+        let square_correction = bias_correction(beta2, context.step);
         for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
             *m = beta1 * *m + (1.0 - beta1) * g;
             *v = beta2 * *v + (1.0 - beta2) * g * g;
             let step = *m * mean_correction / ((*v * square_correction).sqrt() + epsilon);
             *p = shrink * *p - rate * step;
         }
+    }
+}
+
+/// AdamW: Adam with decoupled weight decay.
+pub type AdamW = RuleOptimizer<AdamWRule>;
+
+/// Hyper-parameters of [`AdamW`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamWConfig {
+    /// Step size `α`.
+    pub learning_rate: f32,
+    /// Decay `β₁` of the mean of gradients.
+    pub beta1: f32,
+    /// Decay `β₂` of the mean of squared gradients.
+    pub beta2: f32,
+    /// `ε`, added outside the root.
+    pub epsilon: f32,
+    /// Decoupled decay `λ`.
+    pub weight_decay: f32,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 }
+    }
+}
+
+/// The update of [`AdamW`]: that of [`Adam`].
+#[derive(Debug, Clone)]
+pub struct AdamWRule(AdamRule);
+
+impl UpdateRule for AdamWRule {
+    type Config = AdamWConfig;
+    const NAME: &'static str = "adamw";
+
+    fn build(config: AdamWConfig, layout: &ParamLayout, state: &mut StateLayout) -> Result<Self, Error> {
+        let AdamWConfig { learning_rate, beta1, beta2, epsilon, weight_decay } = config;
+        AdamRule::build(AdamConfig { learning_rate, beta1, beta2, epsilon, weight_decay }, layout, state).map(Self)
+    }
+
+    fn configured_weight_decay(&self) -> f32 {
+        self.0.configured_weight_decay()
+    }
+
+    fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
+        self.0.update(params, grads, state, context);
     }
 }

@@ -1,0 +1,192 @@
+//! From a name in a configuration file to an optimizer.
+//!
+//! [`OptimizerConfig`] is one enum over every optimizer of this crate with its hyper-parameters, made for
+//! serde. In RON with the extension `unwrap_variant_newtypes` an entry reads `AdamW(learning_rate: 0.003)`;
+//! fields that are left out have their defaults, fields that do not exist are errors. Variants may also be
+//! spelled like [`name`](OptimizerConfig::name), in snake case.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hand_designed::*;
+use crate::rule::{RuleOptimizer, UpdateRule};
+use crate::{Error, Optimizer, ParamLayout};
+
+/// Declares the enum and the matches over it from one table, so that a new rule is one line here.
+macro_rules! registry {
+    ($($(#[$doc:meta])* $variant:ident($config:ty) = $rule:ty, $name:literal;)*) => {
+        /// Any optimizer of this crate, with its hyper-parameters.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub enum OptimizerConfig {
+            $($(#[$doc])* #[serde(alias = $name)] $variant($config),)*
+        }
+
+        impl OptimizerConfig {
+            /// The names of all rules that have defaults, in the order of the documentation.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// An optimizer for parameters of that layout.
+            ///
+            /// # Errors
+            /// [`Error::InvalidHyperParameter`] naming the field.
+            pub fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
+                match self {
+                    $(Self::$variant(config) => boxed::<$rule>(layout, config),)*
+                }
+            }
+
+            /// The name of the rule, equal to [`Optimizer::name`].
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
+
+            /// The learning rate, before schedule and step multiplier.
+            pub fn learning_rate(&self) -> f32 {
+                match self {
+                    $(Self::$variant(config) => config.learning_rate,)*
+                }
+            }
+
+            /// The same optimizer with another learning rate.
+            #[must_use]
+            pub fn with_learning_rate(mut self, learning_rate: f32) -> Self {
+                match &mut self {
+                    $(Self::$variant(config) => config.learning_rate = learning_rate,)*
+                }
+                self
+            }
+
+            fn with_defaults(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant(<$config>::default())),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+registry! {
+    /// Gradient descent with optional momentum.
+    Sgd(SgdConfig) = SgdRule, "sgd";
+    /// Adam.
+    Adam(AdamConfig) = AdamRule, "adam";
+    /// Adam with decoupled weight decay.
+    AdamW(AdamWConfig) = AdamWRule, "adamw";
+    /// Adam whose steps have a root mean square of one.
+    NormalisedAdam(NormalisedAdamConfig) = NormalisedAdamRule, "normalised_adam";
+}
+
+fn boxed<R>(layout: &ParamLayout, config: &R::Config) -> Result<Box<dyn Optimizer>, Error>
+where
+    R: UpdateRule + 'static,
+    R::Config: Clone,
+{
+    Ok(Box::new(RuleOptimizer::<R>::new(layout, config.clone())?))
+}
+
+impl OptimizerConfig {
+    /// The optimizer of that name with default hyper-parameters. Case, `-` and `_` do not matter.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOptimizer`] with the nearest name.
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        let wanted = plain(name);
+        let known = Self::NAMES.iter().find(|known| plain(known) == wanted);
+        known.and_then(|known| Self::with_defaults(known)).ok_or_else(|| {
+            let nearest = Self::NAMES.iter().min_by_key(|known| edit_distance(&plain(known), &wanted));
+            Error::UnknownOptimizer { name: name.to_owned(), nearest: nearest.map_or("", |name| name) }
+        })
+    }
+}
+
+/// The letters and digits of a name, lower case.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+/// Insertions, deletions and substitutions between two short words (Levenshtein).
+fn edit_distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (above, a) in from.chars().enumerate() {
+        let mut diagonal = above;
+        row[0] = above + 1;
+        for (column, b) in to.chars().enumerate() {
+            let substituted = diagonal + usize::from(a != b);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> ParamLayout {
+        ParamLayout::new([("w", vec![2, 3]), ("b", vec![3])]).unwrap()
+    }
+
+    #[test]
+    fn every_name_builds_an_optimizer_that_answers_to_it() {
+        for name in OptimizerConfig::NAMES {
+            let config = OptimizerConfig::from_name(name).unwrap();
+            assert_eq!((config.name(), config.build(&layout()).unwrap().name()), (*name, *name));
+        }
+    }
+
+    #[test]
+    fn case_and_separators_of_a_name_do_not_matter() {
+        assert_eq!(OptimizerConfig::from_name("AdamW").unwrap().name(), "adamw");
+        assert_eq!(OptimizerConfig::from_name("Normalised-Adam").unwrap().name(), "normalised_adam");
+    }
+
+    #[test]
+    fn a_misspelt_name_is_refused_with_the_nearest_one() {
+        let error = OptimizerConfig::from_name("adamm_w").unwrap_err();
+        assert_eq!(error.to_string(), "unknown optimizer \"adamm_w\"; did you mean \"adamw\"?");
+    }
+
+    #[test]
+    fn edit_distance_counts_single_letter_changes() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn learning_rates_below_zero_are_refused_by_every_rule() {
+        for name in OptimizerConfig::NAMES {
+            let config = OptimizerConfig::from_name(name).unwrap().with_learning_rate(-1.0);
+            assert_eq!(config.learning_rate(), -1.0);
+            let error = config.build(&layout()).err().expect(name);
+            assert_eq!(error.to_string(), "learning_rate is -1, expected a finite number of at least 0", "{name}");
+        }
+    }
+
+    #[test]
+    fn every_configuration_survives_being_written_and_read() {
+        for name in OptimizerConfig::NAMES {
+            let config = OptimizerConfig::from_name(name).unwrap().with_learning_rate(0.125);
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(serde_json::from_str::<OptimizerConfig>(&text).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn a_field_that_does_not_exist_is_refused() {
+        let error = serde_json::from_str::<OptimizerConfig>(r#"{"AdamW": {"learnin_rate": 0.1}}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown field `learnin_rate`"), "{error}");
+    }
+
+    #[test]
+    fn ron_reads_a_variant_with_its_fields_and_defaults() {
+        let options =
+            ron::Options::default().with_default_extension(ron::extensions::Extensions::UNWRAP_VARIANT_NEWTYPES);
+        let config: OptimizerConfig = options.from_str("AdamW(learning_rate: 0.003)").unwrap();
+        assert_eq!(config, OptimizerConfig::AdamW(AdamWConfig { learning_rate: 0.003, ..Default::default() }));
+        let snake: OptimizerConfig = options.from_str("normalised_adam()").unwrap();
+        assert_eq!(snake, OptimizerConfig::NormalisedAdam(NormalisedAdamConfig::default()));
+    }
+}

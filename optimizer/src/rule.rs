@@ -35,6 +35,11 @@ pub trait UpdateRule: Send + Sized {
     /// Whether [`StepContext::loss`] matters.
     const READS_LOSS: bool = false;
 
+    /// The name of this very rule, where one type stands for several.
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
     /// Checks the hyper-parameters, lays out the state, sizes the scratch.
     ///
     /// # Errors
@@ -106,6 +111,10 @@ impl<R: UpdateRule> RuleOptimizer<R> {
         &self.rule
     }
 
+    pub(crate) fn rule_mut(&mut self) -> &mut R {
+        &mut self.rule
+    }
+
     /// The numbers kept between steps and their layout.
     pub fn state(&self) -> (&StateLayout, &[f32]) {
         (&self.state_layout, &self.state)
@@ -159,7 +168,7 @@ impl<R: UpdateRule> Optimizer for RuleOptimizer<R> {
     }
 
     fn name(&self) -> &str {
-        R::NAME
+        self.rule.name()
     }
 
     fn step(&mut self, params: &mut [f32], grads: &[f32], loss: f32) -> Result<StepOutcome, Error> {
@@ -232,7 +241,7 @@ impl<R: UpdateRule> Optimizer for RuleOptimizer<R> {
 
     fn save_state(&self) -> Vec<u8> {
         let header = Header {
-            rule: R::NAME.to_owned(),
+            rule: self.rule.name().to_owned(),
             steps_taken: self.steps_taken,
             steps_skipped: self.steps_skipped,
             step_multiplier: self.step_multiplier,
@@ -244,7 +253,7 @@ impl<R: UpdateRule> Optimizer for RuleOptimizer<R> {
     }
 
     fn load_state(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let (header, state) = state::read(bytes, R::NAME, &self.state_layout)?;
+        let (header, state) = state::read(bytes, self.rule.name(), &self.state_layout)?;
         self.state = state;
         self.steps_taken = header.steps_taken;
         self.steps_skipped = header.steps_skipped;

@@ -1,0 +1,194 @@
+//! Gradient history of one tensor: momenta, mean square, factored mean squares. First stage of a learned step.
+//!
+//! With decays `βᵐ` (three), `βʳ` (one), `βᶠ` (three) and the (clipped) gradient `g`, `q = g² + 1e-30`:
+//!
+//! ```text
+//! m_k ← βᵐ_k m_k + (1-βᵐ_k) g          v ← βʳ v + (1-βʳ) g²
+//! R_k ← βᶠ_k R_k + (1-βᶠ_k) mean(q over the longest axis d0)
+//! C_k ← βᶠ_k C_k + (1-βᶠ_k) mean(q over the second longest axis d1)
+//! V_k ← βᶠ_k V_k + (1-βᶠ_k) q          instead of R and C, for vectors and scalars
+//! ```
+//!
+//! All start at zero. State is kept as one plane per channel, so that a vector load serves sixteen parameters.
+
+use crate::geometry::{FactorMap, Geometry};
+use crate::simd::Simd;
+use crate::state::{Slot, StateLayout, parts};
+
+/// Added to squared gradients that enter factored statistics.
+const SQUARE_FLOOR: f32 = 1e-30;
+
+/// Decays of the accumulators.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Decays {
+    pub momentum: [f32; 3],
+    pub mean_square: f32,
+    pub factored: [f32; 3],
+}
+
+/// Where the accumulators of one tensor lie in the optimizer's state.
+#[derive(Debug, Clone)]
+pub(crate) struct AccumulatorSlots {
+    momentum: Slot,
+    mean_square: Slot,
+    row: Slot,
+    col: Slot,
+}
+
+impl AccumulatorSlots {
+    /// Lays out the accumulators of the tensor `name`. A tensor without factors keeps `V` in the row slot.
+    pub fn new(name: &str, shape: &[usize], geometry: &Geometry, state: &mut StateLayout) -> Self {
+        let planes = |shape: &[usize]| [&[3], shape].concat();
+        let momentum = state.tensor(&format!("momentum/{name}"), &planes(shape));
+        let mean_square = state.tensor(&format!("mean_square/{name}"), shape);
+        let (row, col) = match &geometry.factors {
+            Some(factors) => (
+                state.tensor(&format!("factored_row/{name}"), &planes(&factors.row.shape)),
+                state.tensor(&format!("factored_col/{name}"), &planes(&factors.col.shape)),
+            ),
+            None => (
+                state.tensor(&format!("unfactored/{name}"), &planes(shape)),
+                state.tensor(&format!("factored_col/{name}"), &[0]),
+            ),
+        };
+        Self { momentum, mean_square, row, col }
+    }
+
+    /// The accumulators inside the flat state.
+    pub fn resolve<'a>(&self, state: &'a mut [f32]) -> Accumulators<'a> {
+        let [momentum, mean_square, row, col] = parts(state, [self.momentum, self.mean_square, self.row, self.col]);
+        Accumulators { momentum: planes(momentum), mean_square, row: planes(row), col: planes(col) }
+    }
+}
+
+/// Three equally long planes of one array.
+#[inline(always)]
+pub(crate) fn planes(array: &mut [f32]) -> [&mut [f32]; 3] {
+    let third = array.len() / 3;
+    let (first, rest) = array.split_at_mut(third);
+    let (second, third) = rest.split_at_mut(third);
+    [first, second, third]
+}
+
+/// The accumulators of one tensor.
+pub(crate) struct Accumulators<'a> {
+    /// `m_k`.
+    pub momentum: [&'a mut [f32]; 3],
+    /// `v`.
+    pub mean_square: &'a mut [f32],
+    /// `R_k`; `V_k` for tensors without factors.
+    pub row: [&'a mut [f32]; 3],
+    /// `C_k`; empty for tensors without factors.
+    pub col: [&'a mut [f32]; 3],
+}
+
+/// A vector of lanes from `slice[at..at + count]`; zeros beyond.
+#[inline(always)]
+pub(crate) fn get<V: Simd>(slice: &[f32], at: usize, count: usize) -> V {
+    if count == V::LANES { V::load(&slice[at..]) } else { V::load_partial(&slice[at..at + count]) }
+}
+
+/// Writes `count` lanes to `slice[at..]`.
+#[inline(always)]
+pub(crate) fn put<V: Simd>(value: V, slice: &mut [f32], at: usize, count: usize) {
+    if count == V::LANES { value.store(&mut slice[at..]) } else { value.store_partial(&mut slice[at..at + count]) }
+}
+
+/// Calls `body(at, count)` for every full vector of `len` elements and once for the rest.
+#[inline(always)]
+pub(crate) fn for_each_vector<V: Simd>(len: usize, mut body: impl FnMut(usize, usize)) {
+    let full = len / V::LANES * V::LANES;
+    for at in (0..full).step_by(V::LANES) {
+        body(at, V::LANES);
+    }
+    if full < len {
+        body(full, len - full);
+    }
+}
+
+#[inline(always)]
+fn decay_into<V: Simd>(average: &mut [f32], value: V, decay: f32, at: usize, count: usize) -> V {
+    let old: V = get(average, at, count);
+    let new = old.mul(V::splat(decay)).add(value.mul(V::splat(1.0 - decay)));
+    put(new, average, at, count);
+    new
+}
+
+/// Adds this step's gradient, clipped to `±clip`, to all accumulators.
+///
+/// `sums` is scratch for one number per entry of `R` and of `C`.
+#[inline(always)]
+pub(crate) fn accumulate<V: Simd>(
+    accumulators: &mut Accumulators<'_>,
+    grads: &[f32],
+    geometry: &Geometry,
+    decays: &Decays,
+    clip: f32,
+    sums: [&mut [f32]; 2],
+) {
+    let [row_sums, col_sums] = sums;
+    row_sums.fill(0.0);
+    col_sums.fill(0.0);
+    let Accumulators { momentum: [m0, m1, m2], mean_square, row, col } = accumulators;
+    for block in 0..geometry.blocks {
+        for row_index in 0..geometry.rows {
+            let range = geometry.row(block, row_index);
+            let grads = &grads[range.clone()];
+            let (m0, m1, m2) = (&mut m0[range.clone()], &mut m1[range.clone()], &mut m2[range.clone()]);
+            let mean_square = &mut mean_square[range.clone()];
+            let maps = geometry.factors.as_ref().map(|factors| {
+                (&factors.row, factors.row.at(block, row_index), &factors.col, factors.col.at(block, row_index))
+            });
+            let mut row_total = V::splat(0.0);
+            for_each_vector::<V>(grads.len(), |at, count| {
+                let g = get::<V>(grads, at, count).max(V::splat(-clip)).min(V::splat(clip));
+                decay_into(m0, g, decays.momentum[0], at, count);
+                decay_into(m1, g, decays.momentum[1], at, count);
+                decay_into(m2, g, decays.momentum[2], at, count);
+                let square = g.mul(g);
+                decay_into(mean_square, square, decays.mean_square, at, count);
+                match maps {
+                    Some((row_map, row_at, col_map, col_at)) => {
+                        row_total = row_total.add(square);
+                        if row_map.col_stride == 1 {
+                            put(get::<V>(row_sums, row_at + at, count).add(square), row_sums, row_at + at, count);
+                        }
+                        if col_map.col_stride == 1 {
+                            put(get::<V>(col_sums, col_at + at, count).add(square), col_sums, col_at + at, count);
+                        }
+                    }
+                    None => {
+                        let q = square.add(V::splat(SQUARE_FLOOR));
+                        for (average, &decay) in row.iter_mut().zip(&decays.factored) {
+                            decay_into(average, q, decay, range.start + at, count);
+                        }
+                    }
+                }
+            });
+            if let Some((row_map, row_at, col_map, col_at)) = maps {
+                let total = row_total.sum();
+                if row_map.col_stride == 0 {
+                    row_sums[row_at] += total;
+                }
+                if col_map.col_stride == 0 {
+                    col_sums[col_at] += total;
+                }
+            }
+        }
+    }
+    if let Some(factors) = &geometry.factors {
+        decay_factor::<V>(row, row_sums, &factors.row, decays);
+        decay_factor::<V>(col, col_sums, &factors.col, decays);
+    }
+}
+
+#[inline(always)]
+fn decay_factor<V: Simd>(averages: &mut [&mut [f32]; 3], sums: &[f32], map: &FactorMap, decays: &Decays) {
+    let scale = V::splat(1.0 / map.averaged.max(1) as f32);
+    for_each_vector::<V>(map.len, |at, count| {
+        let mean = get::<V>(sums, at, count).mul_add(scale, V::splat(SQUARE_FLOOR));
+        for (average, &decay) in averages.iter_mut().zip(&decays.factored) {
+            decay_into(average, mean, decay, at, count);
+        }
+    });
+}

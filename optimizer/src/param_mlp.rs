@@ -1,0 +1,290 @@
+//! The tiny network that is applied to every parameter: thirty normalised channels → H → H → outputs.
+//!
+//! ```text
+//! a₀ = φ(x W₀ + b₀)     a₁ = φ(a₀ W₁ + b₁)     o = a₁ W₂ + b₂
+//! ```
+//!
+//! `o₀` is the direction, `o₁` (if used) the logarithm of a magnitude. The division of each channel by its
+//! root mean square is folded into `W₀` ([`Mlp::fold`]); channels that depend on row or column only enter
+//! through [`HiddenBase`], once per row or column. Sixteen or thirty-two parameters of a row are computed
+//! together, one per lane, so that each broadcast weight serves all of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::accumulators::{for_each_vector, get, put};
+use crate::geometry::Geometry;
+use crate::param_features::{FACTOR, FactorViews, FeatureSettings, Inputs, OWN, Row, own_channels};
+use crate::simd::Simd;
+
+/// Widths of the fourteen groups of input channels in which the published weights are stored.
+pub(crate) const GROUPS: [usize; 14] = [1, 1, 1, 3, 1, 3, 1, 3, 1, 3, 3, 3, 3, 3];
+
+/// The nonlinearity `φ` of the hidden layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Activation {
+    /// `max(x, 0)`.
+    #[default]
+    Relu,
+    /// `tanh x`.
+    Tanh,
+}
+
+impl Activation {
+    #[inline(always)]
+    fn apply<V: Simd>(self, x: V) -> V {
+        match self {
+            Self::Relu => x.max(V::splat(0.0)),
+            Self::Tanh => x.tanh(),
+        }
+    }
+}
+
+/// Weights with hidden width `H`, first layer sorted by where its channel comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Mlp<const H: usize> {
+    own: [[f32; H]; OWN],
+    factor: [[[f32; H]; FACTOR]; 2],
+    b0: [f32; H],
+    w1: [[f32; H]; H],
+    b1: [f32; H],
+    /// Per output; the third output of the published networks is unused and not kept.
+    w2: [[f32; H]; 2],
+    b2: [f32; 2],
+    activation: Activation,
+}
+
+/// Sums of squares of all channels over the elements that are normalised together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ChannelSums {
+    pub own: [f64; OWN],
+    pub factor: [[f64; FACTOR]; 2],
+}
+
+impl<const H: usize> Mlp<H> {
+    /// Reads the weights in the published order: first-layer groups, `b0, w1, b1, w2, b2` with three outputs.
+    pub fn from_theta(theta: &[f32], activation: Activation) -> Self {
+        let mut rest = theta;
+        let mut take = |count: usize| {
+            let (head, tail) = rest.split_at(count);
+            rest = tail;
+            head
+        };
+        let mut channels = [[0.0; H]; 30];
+        for channel in &mut channels {
+            channel.copy_from_slice(take(H));
+        }
+        let array = |values: &[f32]| -> [f32; H] { values.try_into().expect("H values were taken") };
+        let b0 = array(take(H));
+        let w1 = std::array::from_fn(|_| array(take(H)));
+        let b1 = array(take(H));
+        let output = take(3 * H);
+        let w2 = std::array::from_fn(|o| std::array::from_fn(|h| output[3 * h + o]));
+        let b2 = take(3);
+        let [row_averages, col_averages, row_roots, col_roots] = [15, 18, 21, 24];
+        let factor = [(row_averages, row_roots), (col_averages, col_roots)].map(|(averages, roots)| {
+            std::array::from_fn(|c| channels[if c < 3 { averages + c } else { roots + c - 3 }])
+        });
+        let own = std::array::from_fn(|c| channels[if c < 15 { c } else { 27 + c - 15 }]);
+        Self { own, factor, b0, w1, b1, w2, b2: [b2[0], b2[1]], activation }
+    }
+
+    /// The network with `1/√(mean square + epsilon)` of each channel multiplied into its first layer.
+    pub fn fold(&self, sums: &ChannelSums, elements: usize, epsilon: f64) -> Self {
+        let scale = |sum: f64| (1.0 / (sum / elements as f64 + epsilon).sqrt()) as f32;
+        let mut folded = self.clone();
+        for (weights, sum) in folded.own.iter_mut().zip(sums.own) {
+            let scale = scale(sum);
+            weights.iter_mut().for_each(|weight| *weight *= scale);
+        }
+        for (weights, sum) in folded.factor.iter_mut().flatten().zip(sums.factor.iter().flatten()) {
+            let scale = scale(*sum);
+            weights.iter_mut().for_each(|weight| *weight *= scale);
+        }
+        folded
+    }
+
+    #[inline(always)]
+    fn first_layer<V: Simd, const CHANNELS: usize, const U: usize>(
+        &self,
+        hidden: &mut [[V; H]; U],
+        inputs: &[Inputs<V>; U],
+        epsilon: f32,
+    ) {
+        for (hidden, inputs) in hidden.iter_mut().zip(inputs) {
+            own_channels::<V, CHANNELS>(inputs, epsilon, |channel, x| {
+                for (sum, &weight) in hidden.iter_mut().zip(&self.own[channel]) {
+                    *sum = x.mul_add(V::splat(weight), *sum);
+                }
+            });
+        }
+    }
+
+    /// `o₀`, and `o₁` if `magnitude` asks for it, from the sums of the first layer.
+    #[inline(always)]
+    fn later_layers<V: Simd>(&self, hidden: [V; H], magnitude: bool) -> (V, V) {
+        let mut second = [V::splat(0.0); H];
+        for (sum, &bias) in second.iter_mut().zip(&self.b1) {
+            *sum = V::splat(bias);
+        }
+        for (x, weights) in hidden.into_iter().zip(&self.w1) {
+            let x = self.activation.apply(x);
+            for (sum, &weight) in second.iter_mut().zip(weights) {
+                *sum = x.mul_add(V::splat(weight), *sum);
+            }
+        }
+        let second = second.map(
+            #[inline(always)]
+            |x| self.activation.apply(x),
+        );
+        let mut outputs = [V::splat(self.b2[0]), V::splat(self.b2[1])];
+        for (x, &weight) in second.into_iter().zip(&self.w2[0]) {
+            outputs[0] = x.mul_add(V::splat(weight), outputs[0]);
+        }
+        if magnitude {
+            for (x, &weight) in second.into_iter().zip(&self.w2[1]) {
+                outputs[1] = x.mul_add(V::splat(weight), outputs[1]);
+            }
+        }
+        (outputs[0], outputs[1])
+    }
+}
+
+/// The share of the first layer that is the same along a row, or along a column.
+pub(crate) struct HiddenBase<'a, const H: usize> {
+    /// `b₀` and the row-only channels.
+    row: [f32; H],
+    /// `H` planes of the column-only channels; empty for tensors without factors.
+    columns: &'a mut [f32],
+}
+
+impl<'a, const H: usize> HiddenBase<'a, H> {
+    /// Room for the columns of one block: `H` planes, or none.
+    pub fn new(columns: &'a mut [f32]) -> Self {
+        Self { row: [0.0; H], columns }
+    }
+
+    /// Moves to a row. Must be called for the rows of a block in order.
+    #[inline(always)]
+    pub fn enter_row<V: Simd>(
+        &mut self,
+        mlp: &Mlp<H>,
+        views: Option<&FactorViews<'_>>,
+        geometry: &Geometry,
+        block: usize,
+        row: usize,
+    ) {
+        self.row = mlp.b0;
+        let Some(views) = views else { return };
+        let cols = geometry.cols;
+        let varies = views.maps.iter().any(|map| map.col_stride == 1 && !map.same_for_all_rows());
+        let refill = row == 0 || varies;
+        if refill {
+            self.columns.fill(0.0);
+        }
+        for which in 0..2 {
+            let (map, features, weights) = (views.maps[which], views.features[which], &mlp.factor[which]);
+            let at = map.at(block, row);
+            if map.col_stride == 0 {
+                for (channel, weights) in weights.iter().enumerate() {
+                    let x = features[channel * map.len + at];
+                    for (sum, &weight) in self.row.iter_mut().zip(weights) {
+                        *sum += x * weight;
+                    }
+                }
+            } else if refill {
+                for_each_vector::<V>(cols, |j, count| {
+                    let mut x = [V::splat(0.0); FACTOR];
+                    for (channel, x) in x.iter_mut().enumerate() {
+                        *x = get(features, channel * map.len + at + j, count);
+                    }
+                    for h in 0..H {
+                        let mut sum: V = get(self.columns, h * cols + j, count);
+                        for channel in 0..FACTOR {
+                            sum = x[channel].mul_add(V::splat(weights[channel][h]), sum);
+                        }
+                        put(sum, self.columns, h * cols + j, count);
+                    }
+                });
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn at<V: Simd>(&self, cols: usize, j: usize, count: usize) -> [V; H] {
+        let mut hidden = [V::splat(0.0); H];
+        for (h, sum) in hidden.iter_mut().enumerate() {
+            *sum = V::splat(self.row[h]);
+            if !self.columns.is_empty() {
+                *sum = sum.add(get(self.columns, h * cols + j, count));
+            }
+        }
+        hidden
+    }
+}
+
+/// Where the outputs of one row go.
+pub(crate) struct RowOutputs<'a> {
+    /// `o₀`, or `o₀ · exp(exp_mult · o₁)` when the magnitude is applied at once.
+    pub direction: &'a mut [f32],
+    /// `o₁`, when it is wanted by itself.
+    pub magnitude: Option<&'a mut [f32]>,
+    /// `exp_mult`; zero leaves the magnitude out.
+    pub exp_mult: f32,
+}
+
+/// Applies the network to one row.
+#[inline(always)]
+pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
+    outputs: &mut RowOutputs<'_>,
+    mlp: &Mlp<H>,
+    base: &HiddenBase<'_, H>,
+    row: &Row<'_>,
+    cols: usize,
+    settings: &FeatureSettings,
+) {
+    let len = row.grads.len();
+    // With 32 registers two vectors share each broadcast weight; with 16 one vector fills them.
+    let paired = if V::LANES == 16 { len / 32 * 32 } else { 0 };
+    for j in (0..paired).step_by(32) {
+        let at = [j, j + 16];
+        let mut hidden = at.map(
+            #[inline(always)]
+            |at| base.at::<V>(cols, at, V::LANES),
+        );
+        let inputs = at.map(
+            #[inline(always)]
+            |at| row.inputs::<V>(at, V::LANES, settings),
+        );
+        mlp.first_layer::<V, CHANNELS, 2>(&mut hidden, &inputs, settings.epsilon);
+        for (hidden, at) in hidden.into_iter().zip(at) {
+            finish(outputs, mlp, hidden, at, V::LANES);
+        }
+    }
+    for_each_vector::<V>(len - paired, |at, count| {
+        let at = paired + at;
+        let mut hidden = [base.at::<V>(cols, at, count)];
+        mlp.first_layer::<V, CHANNELS, 1>(&mut hidden, &[row.inputs::<V>(at, count, settings)], settings.epsilon);
+        let [hidden] = hidden;
+        finish(outputs, mlp, hidden, at, count);
+    });
+}
+
+#[inline(always)]
+fn finish<V: Simd, const H: usize>(
+    outputs: &mut RowOutputs<'_>,
+    mlp: &Mlp<H>,
+    hidden: [V; H],
+    at: usize,
+    count: usize,
+) {
+    let wants_magnitude = outputs.exp_mult != 0.0 || outputs.magnitude.is_some();
+    let (mut direction, magnitude) = mlp.later_layers(hidden, wants_magnitude);
+    match &mut outputs.magnitude {
+        Some(plane) => put(magnitude, plane, at, count),
+        None if outputs.exp_mult != 0.0 => {
+            direction = direction.mul(magnitude.mul(V::splat(outputs.exp_mult)).exp());
+        }
+        None => {}
+    }
+    put(direction, outputs.direction, at, count);
+}

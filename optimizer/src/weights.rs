@@ -1,0 +1,300 @@
+//! The weights of a learned optimizer: architecture, meta-parameters, provenance; and their file form.
+//!
+//! The file is safetensors: one array per weight under the names of the published implementations, and in the
+//! metadata the architecture with its configuration (JSON), where the weights come from, their licence, and a
+//! checksum of the arrays.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::celo2::Celo2Config;
+use crate::{Error, ParamLayout};
+
+const FORMAT: &str = "velo-optimizer weights 1";
+const WHAT: &str = "learned weights";
+
+/// No published optimizer is larger than some ten megabytes; a file beyond this is not one.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Which network the weights belong to, with everything about it that is not learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Architecture {
+    /// Normalised per-parameter MLP (arXiv 2602.19142).
+    Celo2(Celo2Config),
+}
+
+impl Architecture {
+    /// The name of the architecture in lower case.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Celo2(_) => "celo2",
+        }
+    }
+
+    /// Names, shapes and ranges of the weights inside the flat `theta`.
+    pub fn theta_layout(&self) -> ParamLayout {
+        match self {
+            Self::Celo2(config) => config.theta_layout(),
+        }
+    }
+
+    /// Which entries of `theta` can change an update under this configuration. The others need no
+    /// perturbation and no learning.
+    pub fn influential(&self) -> Vec<bool> {
+        match self {
+            Self::Celo2(config) => config.influential(),
+        }
+    }
+
+    /// Random weights from which meta-training starts: normal with standard deviation `1/√fan_in`, cut off at
+    /// two standard deviations; biases zero. `normal` yields standard normal numbers.
+    pub fn meta_init(&self, normal: &mut dyn FnMut() -> f32) -> Vec<f32> {
+        match self {
+            Self::Celo2(config) => config.meta_init(normal),
+        }
+    }
+
+    /// The size of a step at multiplier `1`.
+    pub fn step_size(&self) -> f32 {
+        match self {
+            Self::Celo2(config) => config.step_size,
+        }
+    }
+
+    /// Sets [`step_size`](Self::step_size).
+    pub fn set_step_size(&mut self, step_size: f32) {
+        match self {
+            Self::Celo2(config) => config.step_size = step_size,
+        }
+    }
+
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// [`Error::InvalidHyperParameter`] naming the field.
+    pub fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Celo2(config) => config.check(),
+        }
+    }
+}
+
+/// The meta-parameters `theta` of one architecture, with their provenance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LearnedWeights {
+    architecture: Architecture,
+    theta: Vec<f32>,
+    provenance: BTreeMap<String, String>,
+}
+
+impl LearnedWeights {
+    /// Weights of an architecture, in the order of [`Architecture::theta_layout`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidHyperParameter`] for an impossible configuration, [`Error::LengthMismatch`] when
+    /// `theta` has another length than it asks for.
+    pub fn new(architecture: Architecture, theta: Vec<f32>) -> Result<Self, Error> {
+        architecture.check()?;
+        let expected = architecture.theta_layout().len();
+        if theta.len() != expected {
+            return Err(Error::LengthMismatch { what: "theta", found: theta.len(), expected });
+        }
+        Ok(Self { architecture, theta, provenance: BTreeMap::new() })
+    }
+
+    /// The architecture and its configuration.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Mutable access to the configuration, for settings such as the step size that do not move a weight.
+    pub fn set_step_size(&mut self, step_size: f32) {
+        self.architecture.set_step_size(step_size);
+    }
+
+    /// All weights, flat.
+    pub fn theta(&self) -> &[f32] {
+        &self.theta
+    }
+
+    /// Free-form facts about the origin: by convention `provenance`, `licence`, `training_run`.
+    pub fn provenance(&self) -> &BTreeMap<String, String> {
+        &self.provenance
+    }
+
+    /// The same weights with one more fact about their origin.
+    #[must_use]
+    pub fn with_provenance(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.provenance.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// A checksum of the weights (64-bit FNV-1a over their little-endian bytes, in hexadecimal). It guards
+    /// against damage, not against intent.
+    pub fn checksum(&self) -> String {
+        let bytes = self.theta.iter().flat_map(|value| value.to_le_bytes());
+        let hash = bytes
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        format!("{hash:016x}")
+    }
+
+    /// The file form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let bytes: Vec<u8> = self.theta.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let layout = self.architecture.theta_layout();
+        let views = layout.tensors().iter().map(|tensor| {
+            let data = &bytes[tensor.range.start * 4..tensor.range.end * 4];
+            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), data).expect("data fits its shape");
+            (tensor.name.as_str(), view)
+        });
+        let mut metadata: HashMap<String, String> =
+            self.provenance.iter().map(|(key, value)| (format!("provenance.{key}"), value.clone())).collect();
+        let architecture = serde_json::to_string(&self.architecture).expect("a configuration is plain data");
+        metadata.insert("format".into(), FORMAT.into());
+        metadata.insert("architecture".into(), architecture);
+        metadata.insert("checksum".into(), self.checksum());
+        safetensors::serialize(views, Some(metadata)).expect("names are unique and shapes match")
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] saying what is missing or different.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let malformed = |problem: String| Error::malformed(WHAT, problem);
+        let file =
+            SafeTensors::deserialize(bytes).map_err(|error| malformed(format!("not a safetensors file: {error}")))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| malformed(error.to_string()))?;
+        let metadata = metadata.metadata().clone().unwrap_or_default();
+        match metadata.get("format").map(String::as_str) {
+            Some(FORMAT) => {}
+            found => return Err(malformed(format!("format is {found:?}, expected {FORMAT:?}"))),
+        }
+        let architecture = metadata.get("architecture").ok_or_else(|| malformed("names no architecture".into()))?;
+        let architecture: Architecture = serde_json::from_str(architecture)
+            .map_err(|error| malformed(format!("architecture cannot be read: {error}")))?;
+        architecture.check()?;
+        let mut weights = Self::from_tensors(architecture, &file)?;
+        if metadata.get("checksum") != Some(&weights.checksum()) {
+            let (found, expected) = (weights.checksum(), metadata.get("checksum"));
+            return Err(malformed(format!("checksum is {found}, the file says {expected:?}: the file is damaged")));
+        }
+        let facts = metadata.into_iter();
+        weights.provenance =
+            facts.filter_map(|(key, value)| Some((key.strip_prefix("provenance.")?.to_owned(), value))).collect();
+        Ok(weights)
+    }
+
+    /// Collects the weights of `architecture` from the arrays of a file, every one of them and no other.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] naming the first array that is missing, of another shape, or left over.
+    pub fn from_tensors(architecture: Architecture, file: &SafeTensors<'_>) -> Result<Self, Error> {
+        let malformed = |problem: String| Error::malformed(WHAT, problem);
+        let layout = architecture.theta_layout();
+        let mut theta = Vec::with_capacity(layout.len());
+        for tensor in layout.tensors() {
+            let (name, expected) = (&tensor.name, &tensor.shape);
+            let found = file.tensor(name).map_err(|_| malformed(format!("has no tensor {name:?}")))?;
+            if found.dtype() != Dtype::F32 || found.shape() != expected {
+                let (dtype, found) = (found.dtype(), found.shape());
+                return Err(malformed(format!("tensor {name:?} is {dtype:?} {found:?}, expected F32 {expected:?}")));
+            }
+            theta.extend(found.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+            if theta[tensor.range.clone()].iter().any(|value| !value.is_finite()) {
+                return Err(malformed(format!("tensor {name:?} is not finite everywhere")));
+            }
+        }
+        if let Some(extra) = file.names().into_iter().find(|name| layout.get(name).is_none()) {
+            let name = architecture.name();
+            return Err(malformed(format!("has a tensor {extra:?} that {name} does not have")));
+        }
+        Self::new(architecture, theta)
+    }
+
+    /// Reads a weights file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, [`Error::InFile`] when it is not what it should be.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let mut bytes = Vec::new();
+        fs::File::open(path).map_err(io)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            let problem = format!("is larger than {MAX_FILE_BYTES} bytes");
+            return Err(Error::malformed(WHAT, problem).in_file(path));
+        }
+        Self::from_bytes(&bytes).map_err(|error| error.in_file(path))
+    }
+
+    /// Writes a weights file. Nothing half-written is ever visible under `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let temporary = path.with_extension("partial");
+        let write = || {
+            let mut file = fs::File::create(&temporary)?;
+            file.write_all(&self.to_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, path)
+        };
+        write().map_err(|source| Error::Io { path: path.to_owned(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights() -> LearnedWeights {
+        let architecture = Architecture::Celo2(Celo2Config { step_size: 0.004, ..Celo2Config::default() });
+        let theta = (0..architecture.theta_layout().len()).map(|i| (i as f32).sin()).collect();
+        LearnedWeights::new(architecture, theta).unwrap().with_provenance("licence", "MIT OR Apache-2.0")
+    }
+
+    #[test]
+    fn a_file_holds_everything() {
+        let weights = weights();
+        assert_eq!(LearnedWeights::from_bytes(&weights.to_bytes()).unwrap(), weights);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed() {
+        let mut bytes = weights().to_bytes();
+        let last = bytes.len() - 3;
+        bytes[last] ^= 1;
+        let error = LearnedWeights::from_bytes(&bytes).unwrap_err();
+        assert!(error.to_string().contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        let bytes = weights().to_bytes();
+        for len in (0..bytes.len()).step_by(97) {
+            assert!(LearnedWeights::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = LearnedWeights::load("no/such/file.safetensors").unwrap_err();
+        assert!(error.to_string().starts_with("no/such/file.safetensors: "), "{error}");
+    }
+
+    #[test]
+    fn theta_of_another_length_is_refused() {
+        let error = LearnedWeights::new(Architecture::Celo2(Celo2Config::default()), vec![0.0; 3]).unwrap_err();
+        assert_eq!(error.to_string(), "theta has 3 elements, the layout has 347");
+    }
+}

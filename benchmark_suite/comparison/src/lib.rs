@@ -1,1 +1,21 @@
-//! (front door)
+//! Comparing optimizers: what `meta_train`'s closing evaluation and the `benchmark_suite` program share.
+//!
+//! [`Contender`]s (optimizers with the settings they may be tuned over) are run on tasks by [`runner::run`] into
+//! [`Trial`]s; [`score`] turns trials into ratios with intervals; [`report`] turns them into [`table`]s,
+//! [`figure`]s and one self-contained [`Page`]. Around that: configuration files ([`ron_file`]), files that are
+//! never half-written ([`atomic_file`]), output folders ([`run_folder`]) and a record of the machine
+//! ([`environment`]).
+
+pub mod atomic_file;
+pub mod environment;
+mod error;
+pub mod figure;
+mod nearest;
+mod page;
+pub mod ron_file;
+pub mod run_folder;
+pub mod table;
+
+pub use error::Error;
+pub use nearest::nearest;
+pub use page::Page;

@@ -140,31 +140,35 @@ pub(crate) fn accumulate<V: Simd>(
                 (&factors.row, factors.row.at(block, row_index), &factors.col, factors.col.at(block, row_index))
             });
             let mut row_total = V::splat(0.0);
-            for_each_vector::<V>(grads.len(), |at, count| {
-                let g = get::<V>(grads, at, count).max(V::splat(-clip)).min(V::splat(clip));
-                decay_into(m0, g, decays.momentum[0], at, count);
-                decay_into(m1, g, decays.momentum[1], at, count);
-                decay_into(m2, g, decays.momentum[2], at, count);
-                let square = g.mul(g);
-                decay_into(mean_square, square, decays.mean_square, at, count);
-                match maps {
-                    Some((row_map, row_at, col_map, col_at)) => {
-                        row_total = row_total.add(square);
-                        if row_map.col_stride == 1 {
-                            put(get::<V>(row_sums, row_at + at, count).add(square), row_sums, row_at + at, count);
+            for_each_vector::<V>(
+                grads.len(),
+                #[inline(always)]
+                |at, count| {
+                    let g = get::<V>(grads, at, count).max(V::splat(-clip)).min(V::splat(clip));
+                    decay_into(m0, g, decays.momentum[0], at, count);
+                    decay_into(m1, g, decays.momentum[1], at, count);
+                    decay_into(m2, g, decays.momentum[2], at, count);
+                    let square = g.mul(g);
+                    decay_into(mean_square, square, decays.mean_square, at, count);
+                    match maps {
+                        Some((row_map, row_at, col_map, col_at)) => {
+                            row_total = row_total.add(square);
+                            if row_map.col_stride == 1 {
+                                put(get::<V>(row_sums, row_at + at, count).add(square), row_sums, row_at + at, count);
+                            }
+                            if col_map.col_stride == 1 {
+                                put(get::<V>(col_sums, col_at + at, count).add(square), col_sums, col_at + at, count);
+                            }
                         }
-                        if col_map.col_stride == 1 {
-                            put(get::<V>(col_sums, col_at + at, count).add(square), col_sums, col_at + at, count);
+                        None => {
+                            let q = square.add(V::splat(SQUARE_FLOOR));
+                            for (average, &decay) in row.iter_mut().zip(&decays.factored) {
+                                decay_into(average, q, decay, range.start + at, count);
+                            }
                         }
                     }
-                    None => {
-                        let q = square.add(V::splat(SQUARE_FLOOR));
-                        for (average, &decay) in row.iter_mut().zip(&decays.factored) {
-                            decay_into(average, q, decay, range.start + at, count);
-                        }
-                    }
-                }
-            });
+                },
+            );
             if let Some((row_map, row_at, col_map, col_at)) = maps {
                 let total = row_total.sum();
                 if row_map.col_stride == 0 {
@@ -185,10 +189,14 @@ pub(crate) fn accumulate<V: Simd>(
 #[inline(always)]
 fn decay_factor<V: Simd>(averages: &mut [&mut [f32]; 3], sums: &[f32], map: &FactorMap, decays: &Decays) {
     let scale = V::splat(1.0 / map.averaged.max(1) as f32);
-    for_each_vector::<V>(map.len, |at, count| {
-        let mean = get::<V>(sums, at, count).mul_add(scale, V::splat(SQUARE_FLOOR));
-        for (average, &decay) in averages.iter_mut().zip(&decays.factored) {
-            decay_into(average, mean, decay, at, count);
-        }
-    });
+    for_each_vector::<V>(
+        map.len,
+        #[inline(always)]
+        |at, count| {
+            let mean = get::<V>(sums, at, count).mul_add(scale, V::splat(SQUARE_FLOOR));
+            for (average, &decay) in averages.iter_mut().zip(&decays.factored) {
+                decay_into(average, mean, decay, at, count);
+            }
+        },
+    );
 }

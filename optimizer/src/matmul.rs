@@ -110,7 +110,10 @@ fn tile_of<V: Simd, const R: usize, const N: usize>(
     alpha: f32,
 ) {
     let mut sums = [[V::splat(0.0); N]; R];
-    let rows: [&[f32]; R] = std::array::from_fn(|r| &a[(i + r) * dims.depth..][..dims.depth]);
+    let mut rows: [&[f32]; R] = [&[]; R];
+    for (r, row) in rows.iter_mut().enumerate() {
+        *row = &a[(i + r) * dims.depth..][..dims.depth];
+    }
     for k in k {
         for n in 0..N {
             let b: V = get(b, k * dims.cols + j + n * V::LANES, counts[n]);
@@ -119,8 +122,8 @@ fn tile_of<V: Simd, const R: usize, const N: usize>(
             }
         }
     }
-    for (r, sums) in sums.into_iter().enumerate() {
-        for (n, sum) in sums.into_iter().enumerate() {
+    for (r, sums) in sums.iter().enumerate() {
+        for (n, sum) in sums.iter().enumerate() {
             let at = (i + r) * dims.cols + j + n * V::LANES;
             let old: V = get(c, at, counts[n]);
             put(sum.mul_add(V::splat(alpha), old), c, at, counts[n]);

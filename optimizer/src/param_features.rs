@@ -92,12 +92,16 @@ impl<'a> FactorTables<'a> {
         for (k, average) in averages.iter().enumerate() {
             let correction = settings.correction.factored[k];
             let (features, unit) = (&mut *self.features, &mut self.unit[k * len..][..len]);
-            for_each_vector::<V>(len, |at, count| {
-                let value = get::<V>(average, at, count).mul(V::splat(correction));
-                put(value, features, k * len + at, count);
-                let root = value.add(V::splat(ROOT_EPSILON)).rsqrt();
-                put(root, features, (3 + k) * len + at, count);
-            });
+            for_each_vector::<V>(
+                len,
+                #[inline(always)]
+                |at, count| {
+                    let value = get::<V>(average, at, count).mul(V::splat(correction));
+                    put(value, features, k * len + at, count);
+                    let root = value.add(V::splat(ROOT_EPSILON)).rsqrt();
+                    put(root, features, (3 + k) * len + at, count);
+                },
+            );
             fill_unit::<V>(unit, average, 1.0, centre);
             fill_unit::<V>(&mut self.corrected_unit[k * len..][..len], average, correction, centre);
         }
@@ -108,10 +112,14 @@ impl<'a> FactorTables<'a> {
 #[inline(always)]
 fn fill_unit<V: Simd>(unit: &mut [f32], average: &[f32], correction: f32, centre: Option<(usize, usize, usize)>) {
     let Some((outer, len, inner)) = centre else {
-        for_each_vector::<V>(unit.len(), |at, count| {
-            let value = get::<V>(average, at, count).mul(V::splat(correction));
-            put(value.max(V::splat(FLOOR)).rsqrt(), unit, at, count);
-        });
+        for_each_vector::<V>(
+            unit.len(),
+            #[inline(always)]
+            |at, count| {
+                let value = get::<V>(average, at, count).mul(V::splat(correction));
+                put(value.max(V::splat(FLOOR)).rsqrt(), unit, at, count);
+            },
+        );
         return;
     };
     for o in 0..outer {
@@ -122,10 +130,14 @@ fn fill_unit<V: Simd>(unit: &mut [f32], average: &[f32], correction: f32, centre
             let scale = correction / (mean + FLOOR);
             if inner == 1 {
                 let start = o * len;
-                for_each_vector::<V>(len, |at, count| {
-                    let value = get::<V>(average, start + at, count).mul(V::splat(scale));
-                    put(value.max(V::splat(FLOOR)).rsqrt(), unit, start + at, count);
-                });
+                for_each_vector::<V>(
+                    len,
+                    #[inline(always)]
+                    |at, count| {
+                        let value = get::<V>(average, start + at, count).mul(V::splat(scale));
+                        put(value.max(V::splat(FLOOR)).rsqrt(), unit, start + at, count);
+                    },
+                );
             } else {
                 for entry in entries {
                     unit[entry] = 1.0 / (average[entry] * scale).max(FLOOR).sqrt();
@@ -307,25 +319,27 @@ impl<'a> Row<'a> {
     pub fn inputs<V: Simd>(&self, at: usize, count: usize, settings: &FeatureSettings) -> Inputs<V> {
         let clip = V::splat(settings.clip);
         let correction = &settings.correction;
-        let lanes = |slice: &[f32]| get::<V>(slice, at, count);
-        let product = |row: &RowFactors<'_>, k: usize| lanes(row.column[k]).mul(V::splat(row.scale[k]));
-        let (factor, corrected_factor) = match &self.factors {
-            RowKind::Factored(plain, corrected) => (
-                [product(plain, 0), product(plain, 1), product(plain, 2)],
-                [product(corrected, 0), product(corrected, 1), product(corrected, 2)],
-            ),
-            RowKind::Unfactored(planes) => {
-                let root = |k: usize| lanes(planes[k]).add(V::splat(FLOOR)).max(V::splat(FLOOR)).rsqrt();
-                let roots = [root(0), root(1), root(2)];
-                (roots, roots)
+        let (mut factor, mut corrected_factor) = ([V::splat(0.0); 3], [V::splat(0.0); 3]);
+        let mut m = factor;
+        for k in 0..3 {
+            m[k] = get::<V>(self.momentum[k], at, count).mul(V::splat(correction.momentum[k]));
+            match &self.factors {
+                RowKind::Factored(plain, corrected) => {
+                    factor[k] = get::<V>(plain.column[k], at, count).mul(V::splat(plain.scale[k]));
+                    corrected_factor[k] = get::<V>(corrected.column[k], at, count).mul(V::splat(corrected.scale[k]));
+                }
+                RowKind::Unfactored(planes) => {
+                    let square = get::<V>(planes[k], at, count);
+                    factor[k] = square.add(V::splat(FLOOR)).max(V::splat(FLOOR)).rsqrt();
+                    corrected_factor[k] = factor[k];
+                }
             }
-        };
-        let momentum = |k: usize| lanes(self.momentum[k]).mul(V::splat(correction.momentum[k]));
+        }
         Inputs {
-            g: lanes(self.grads).max(V::splat(-settings.clip)).min(clip),
-            p: lanes(self.params),
-            m: [momentum(0), momentum(1), momentum(2)],
-            v: lanes(self.mean_square).mul(V::splat(correction.mean_square)),
+            g: get::<V>(self.grads, at, count).max(V::splat(-settings.clip)).min(clip),
+            p: get(self.params, at, count),
+            m,
+            v: get::<V>(self.mean_square, at, count).mul(V::splat(correction.mean_square)),
             factor,
             corrected_factor,
         }
@@ -335,14 +349,23 @@ impl<'a> Row<'a> {
     #[inline(always)]
     pub fn add_squares<V: Simd, const CHANNELS: usize>(&self, sums: &mut [V; OWN], settings: &FeatureSettings) {
         const ONES: [f32; 16] = [1.0; 16];
-        for_each_vector::<V>(self.grads.len(), |at, count| {
-            let inputs = self.inputs::<V>(at, count, settings);
-            // Lanes beyond the row hold zeros, but the channel e of a zero is not zero.
-            let mask: V = get(&ONES, 0, count);
-            own_channels::<V, CHANNELS>(&inputs, settings.epsilon, |channel, value| {
-                let value = if count == V::LANES || channel != 10 { value } else { value.mul(mask) };
-                sums[channel] = value.mul_add(value, sums[channel]);
-            });
-        });
+        for_each_vector::<V>(
+            self.grads.len(),
+            #[inline(always)]
+            |at, count| {
+                let inputs = self.inputs::<V>(at, count, settings);
+                // Lanes beyond the row hold zeros, but the channel e of a zero is not zero.
+                let mask: V = get(&ONES, 0, count);
+                own_channels::<V, CHANNELS>(
+                    &inputs,
+                    settings.epsilon,
+                    #[inline(always)]
+                    |channel, value| {
+                        let value = if count == V::LANES || channel != 10 { value } else { value.mul(mask) };
+                        sums[channel] = value.mul_add(value, sums[channel]);
+                    },
+                );
+            },
+        );
     }
 }

@@ -111,37 +111,41 @@ impl<const H: usize> Mlp<H> {
         epsilon: f32,
     ) {
         for (hidden, inputs) in hidden.iter_mut().zip(inputs) {
-            own_channels::<V, CHANNELS>(inputs, epsilon, |channel, x| {
-                for (sum, &weight) in hidden.iter_mut().zip(&self.own[channel]) {
-                    *sum = x.mul_add(V::splat(weight), *sum);
-                }
-            });
+            own_channels::<V, CHANNELS>(
+                inputs,
+                epsilon,
+                #[inline(always)]
+                |channel, x| {
+                    for (sum, &weight) in hidden.iter_mut().zip(&self.own[channel]) {
+                        *sum = x.mul_add(V::splat(weight), *sum);
+                    }
+                },
+            );
         }
     }
 
     /// `o₀`, and `o₁` if `magnitude` asks for it, from the sums of the first layer.
     #[inline(always)]
-    fn later_layers<V: Simd>(&self, hidden: [V; H], magnitude: bool) -> (V, V) {
+    fn later_layers<V: Simd>(&self, hidden: &[V; H], magnitude: bool) -> (V, V) {
         let mut second = [V::splat(0.0); H];
         for (sum, &bias) in second.iter_mut().zip(&self.b1) {
             *sum = V::splat(bias);
         }
-        for (x, weights) in hidden.into_iter().zip(&self.w1) {
-            let x = self.activation.apply(x);
+        for (x, weights) in hidden.iter().zip(&self.w1) {
+            let x = self.activation.apply(*x);
             for (sum, &weight) in second.iter_mut().zip(weights) {
                 *sum = x.mul_add(V::splat(weight), *sum);
             }
         }
-        let second = second.map(
-            #[inline(always)]
-            |x| self.activation.apply(x),
-        );
+        for x in &mut second {
+            *x = self.activation.apply(*x);
+        }
         let mut outputs = [V::splat(self.b2[0]), V::splat(self.b2[1])];
-        for (x, &weight) in second.into_iter().zip(&self.w2[0]) {
+        for (x, &weight) in second.iter().zip(&self.w2[0]) {
             outputs[0] = x.mul_add(V::splat(weight), outputs[0]);
         }
         if magnitude {
-            for (x, &weight) in second.into_iter().zip(&self.w2[1]) {
+            for (x, &weight) in second.iter().zip(&self.w2[1]) {
                 outputs[1] = x.mul_add(V::splat(weight), outputs[1]);
             }
         }
@@ -192,19 +196,23 @@ impl<'a, const H: usize> HiddenBase<'a, H> {
                     }
                 }
             } else if refill {
-                for_each_vector::<V>(cols, |j, count| {
-                    let mut x = [V::splat(0.0); FACTOR];
-                    for (channel, x) in x.iter_mut().enumerate() {
-                        *x = get(features, channel * map.len + at + j, count);
-                    }
-                    for h in 0..H {
-                        let mut sum: V = get(self.columns, h * cols + j, count);
-                        for channel in 0..FACTOR {
-                            sum = x[channel].mul_add(V::splat(weights[channel][h]), sum);
+                for_each_vector::<V>(
+                    cols,
+                    #[inline(always)]
+                    |j, count| {
+                        let mut x = [V::splat(0.0); FACTOR];
+                        for (channel, x) in x.iter_mut().enumerate() {
+                            *x = get(features, channel * map.len + at + j, count);
                         }
-                        put(sum, self.columns, h * cols + j, count);
-                    }
-                });
+                        for h in 0..H {
+                            let mut sum: V = get(self.columns, h * cols + j, count);
+                            for channel in 0..FACTOR {
+                                sum = x[channel].mul_add(V::splat(weights[channel][h]), sum);
+                            }
+                            put(sum, self.columns, h * cols + j, count);
+                        }
+                    },
+                );
             }
         }
     }
@@ -246,34 +254,29 @@ pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
     // With 32 registers two vectors share each broadcast weight; with 16 one vector fills them.
     let paired = if V::LANES == 16 { len / 32 * 32 } else { 0 };
     for j in (0..paired).step_by(32) {
-        let at = [j, j + 16];
-        let mut hidden = at.map(
-            #[inline(always)]
-            |at| base.at::<V>(cols, at, V::LANES),
-        );
-        let inputs = at.map(
-            #[inline(always)]
-            |at| row.inputs::<V>(at, V::LANES, settings),
-        );
+        let mut hidden = [base.at::<V>(cols, j, 16), base.at::<V>(cols, j + 16, 16)];
+        let inputs = [row.inputs::<V>(j, 16, settings), row.inputs::<V>(j + 16, 16, settings)];
         mlp.first_layer::<V, CHANNELS, 2>(&mut hidden, &inputs, settings.epsilon);
-        for (hidden, at) in hidden.into_iter().zip(at) {
-            finish(outputs, mlp, hidden, at, V::LANES);
-        }
+        finish(outputs, mlp, &hidden[0], j, 16);
+        finish(outputs, mlp, &hidden[1], j + 16, 16);
     }
-    for_each_vector::<V>(len - paired, |at, count| {
-        let at = paired + at;
-        let mut hidden = [base.at::<V>(cols, at, count)];
-        mlp.first_layer::<V, CHANNELS, 1>(&mut hidden, &[row.inputs::<V>(at, count, settings)], settings.epsilon);
-        let [hidden] = hidden;
-        finish(outputs, mlp, hidden, at, count);
-    });
+    for_each_vector::<V>(
+        len - paired,
+        #[inline(always)]
+        |at, count| {
+            let at = paired + at;
+            let mut hidden = [base.at::<V>(cols, at, count)];
+            mlp.first_layer::<V, CHANNELS, 1>(&mut hidden, &[row.inputs::<V>(at, count, settings)], settings.epsilon);
+            finish(outputs, mlp, &hidden[0], at, count);
+        },
+    );
 }
 
 #[inline(always)]
 fn finish<V: Simd, const H: usize>(
     outputs: &mut RowOutputs<'_>,
     mlp: &Mlp<H>,
-    hidden: [V; H],
+    hidden: &[V; H],
     at: usize,
     count: usize,
 ) {

@@ -74,6 +74,34 @@ registry! {
     Adam(AdamConfig) = AdamRule, "adam";
     /// Adam with decoupled weight decay.
     AdamW(AdamWConfig) = AdamWRule, "adamw";
+    /// Adam with a running maximum of the mean square.
+    AmsGrad(AmsGradConfig) = AmsGradRule, "amsgrad";
+    /// Adam with a decaying maximum of gradient magnitudes.
+    Adamax(AdamaxConfig) = AdamaxRule, "adamax";
+    /// Adam with Nesterov momentum.
+    NAdam(NAdamConfig) = NAdamRule, "nadam";
+    /// NAdam with decoupled weight decay.
+    NAdamW(NAdamWConfig) = NAdamWRule, "nadamw";
+    /// NAdamW of the list of optimizers.
+    OptListNAdamW(OptListNAdamWConfig) = OptListNAdamWRule, "opt_list_nadamw";
+    /// Rectified Adam.
+    RAdam(RAdamConfig) = RAdamRule, "radam";
+    /// Adam with the mean squared surprise in place of the mean square.
+    AdaBelief(AdaBeliefConfig) = AdaBeliefRule, "adabelief";
+    /// Adam with additive control of the mean square.
+    Yogi(YogiConfig) = YogiRule, "yogi";
+    /// Adaptive Nesterov momentum.
+    Adan(AdanConfig) = AdanRule, "adan";
+    /// Adam with a fast and a slow momentum.
+    AdEmaMix(AdEmaMixConfig) = AdEmaMixRule, "ademamix";
+    /// Adam whose mean square is one step behind.
+    Adopt(AdoptConfig) = AdoptRule, "adopt";
+    /// Gradient descent scaled by the root of the sum of squares.
+    AdaGrad(AdaGradConfig) = AdaGradRule, "adagrad";
+    /// Gradient descent with the ratio of two running root mean squares as its rate.
+    AdaDelta(AdaDeltaConfig) = AdaDeltaRule, "adadelta";
+    /// The sign of a momentum.
+    Lion(LionConfig) = LionRule, "lion";
     /// Adam whose steps have a root mean square of one.
     NormalisedAdam(NormalisedAdamConfig) = NormalisedAdamRule, "normalised_adam";
 }

@@ -349,11 +349,15 @@ impl LearnedStep<'_> {
             }
             let (scale, keep) = (V::splat(-step * scale), V::splat(keep));
             let params = &mut self.params[range];
-            for_each_vector::<V>(direction.len(), |at, count| {
-                let u: V = get(direction, at, count);
-                let p: V = get(params, at, count);
-                put(u.mul_add(scale, p.mul(keep)), params, at, count);
-            });
+            for_each_vector::<V>(
+                direction.len(),
+                #[inline(always)]
+                |at, count| {
+                    let u: V = get(direction, at, count);
+                    let p: V = get(params, at, count);
+                    put(u.mul_add(scale, p.mul(keep)), params, at, count);
+                },
+            );
         }
     }
 }
@@ -374,10 +378,14 @@ fn sum_of_squares<V: Simd>(values: &[f32]) -> f64 {
     let mut total = 0.0;
     for chunk in values.chunks(4096) {
         let mut sum = V::splat(0.0);
-        for_each_vector::<V>(chunk.len(), |at, count| {
-            let x: V = get(chunk, at, count);
-            sum = x.mul_add(x, sum);
-        });
+        for_each_vector::<V>(
+            chunk.len(),
+            #[inline(always)]
+            |at, count| {
+                let x: V = get(chunk, at, count);
+                sum = x.mul_add(x, sum);
+            },
+        );
         total += f64::from(sum.sum());
     }
     total
@@ -404,6 +412,80 @@ fn row_kind<'a>(
         None => {
             let [v0, v1, v2] = &accumulators.row;
             RowKind::Unfactored([&v0[range.clone()], &v1[range.clone()], &v2[range]])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::on_every_set;
+
+    /// Twenty steps on one tensor, returning its parameters.
+    struct Steps<'a> {
+        geometry: &'a Geometry,
+        slots: &'a AccumulatorSlots,
+        mlp: &'a Mlp<HIDDEN>,
+        config: &'a Celo2Config,
+        scratch: Scratch,
+        state: Vec<f32>,
+    }
+
+    impl Kernel for Steps<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<V: Simd>(mut self) -> Vec<f32> {
+            let len = self.geometry.len;
+            let mut params: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).cos()).collect();
+            for step in 0..20 {
+                let grads: Vec<f32> = (0..len).map(|i| ((i + 7 * step) as f32 * 0.61).sin()).collect();
+                let context = StepContext { step: step as u64, loss: 0.0, rate: 1.0, weight_decay: 0.1, horizon: None };
+                LearnedStep {
+                    params: &mut params,
+                    grads: &grads,
+                    accumulators: self.slots.resolve(&mut self.state),
+                    geometry: self.geometry,
+                    config: self.config,
+                    mlp: self.mlp,
+                    context: &context,
+                    scratch: &mut self.scratch,
+                }
+                .run::<V>();
+            }
+            params
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_parameters_within_a_millionth() {
+        let config = Celo2Config { step_size: 0.01, ..Celo2Config::default() };
+        let mut draw = 0.0f32;
+        let theta = config.meta_init(&mut || {
+            draw += 1.0;
+            (draw * 2.39).sin() * 1.5
+        });
+        let mlp = Mlp::from_theta(&theta, config.activation);
+        for shape in [vec![37, 50], vec![50, 37], vec![100], vec![3, 3, 5, 6], vec![64, 10], vec![]] {
+            let geometry = Geometry::new(&shape);
+            let mut layout = StateLayout::default();
+            let slots = AccumulatorSlots::new("w", &shape, &geometry, &mut layout);
+            let mut scratch = Scratch::default();
+            scratch.grow(&geometry, &config);
+            let results = on_every_set(|| Steps {
+                geometry: &geometry,
+                slots: &slots,
+                mlp: &mlp,
+                config: &config,
+                scratch: scratch.clone(),
+                state: vec![0.0; layout.len()],
+            });
+            let (_, expected) = results.last().unwrap();
+            for (set, params) in &results {
+                for (index, (got, want)) in params.iter().zip(expected).enumerate() {
+                    assert!((got - want).abs() <= 1e-6, "{set:?} {shape:?}[{index}]: {got}, expected {want}");
+                }
+            }
         }
     }
 }

@@ -16,6 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::step_size::StepSize;
 use super::{checks, reductions};
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
@@ -92,8 +93,7 @@ impl UpdateRule for NormalisedAdamRule {
     fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
         let NormalisedAdamConfig { learning_rate, beta1, beta2, .. } = self.config;
         let [mean, mean_square] = parts(state, [self.mean, self.mean_square]);
-        let rate = learning_rate * context.rate;
-        let shrink = 1.0 - rate * context.weight_decay;
+        let step_size = StepSize::new(learning_rate, context);
         let mut start = 0;
         for &len in &self.blocks {
             let block = start..start + len;
@@ -106,9 +106,9 @@ impl UpdateRule for NormalisedAdamRule {
                 *v = beta2 * *v + (1.0 - beta2) * g * g;
                 *u = *m / (*v + FEATURE_EPSILON).sqrt();
             }
-            let scale = rate * reductions::reciprocal_rms(direction, OUTPUT_EPSILON);
+            let scale = reductions::reciprocal_rms(direction, OUTPUT_EPSILON);
             for (p, &u) in params.iter_mut().zip(&*direction) {
-                *p = shrink * *p - scale * u;
+                step_size.apply(p, scale * u);
             }
         }
     }

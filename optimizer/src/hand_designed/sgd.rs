@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::checks;
+use super::step_size::StepSize;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout};
 use crate::{Error, ParamLayout};
@@ -65,18 +66,17 @@ impl UpdateRule for SgdRule {
 
     fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
         let SgdConfig { learning_rate, momentum: mu, nesterov, .. } = self.config;
-        let rate = learning_rate * context.rate;
-        let shrink = 1.0 - rate * context.weight_decay;
+        let step_size = StepSize::new(learning_rate, context);
         let Some(momentum) = self.momentum else {
             for (p, &g) in params.iter_mut().zip(grads) {
-                *p = shrink * *p - rate * g;
+                step_size.apply(p, g);
             }
             return;
         };
         let (of_momentum, of_gradient) = if nesterov { (mu, 1.0) } else { (1.0, 0.0) };
         for ((p, &g), m) in params.iter_mut().zip(grads).zip(&mut state[momentum.range()]) {
             *m = mu * *m + g;
-            *p = shrink * *p - rate * (of_momentum * *m + of_gradient * g);
+            step_size.apply(p, of_momentum * *m + of_gradient * g);
         }
     }
 }

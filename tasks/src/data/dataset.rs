@@ -1,0 +1,226 @@
+//! Rows of inputs and targets, split into training and held-out ones, and the batches drawn from them.
+//!
+//! Batch position `j` of batch (seed, split, index) is value `index · 2²⁰ + j` of the stream of that seed and split. Over fixed
+//! rows it picks a row, with replacement; over a generator it *is* the row, so that no row ever comes twice.
+
+use crate::rng::{Stream, stream_number};
+use crate::task::{Batch, Split};
+
+/// Rows of one batch at most, so that batches never share stream values.
+pub(crate) const MAX_BATCH_SIZE: usize = 1 << 20;
+
+/// What there is to predict in each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetKind {
+    /// One of this many classes.
+    Class(usize),
+    /// This many real numbers.
+    Values(usize),
+}
+
+impl TargetKind {
+    /// Outputs of a model that predicts it.
+    pub fn outputs(self) -> usize {
+        match self {
+            Self::Class(classes) => classes,
+            Self::Values(width) => width,
+        }
+    }
+
+    /// Real numbers stored for each row.
+    pub fn value_width(self) -> usize {
+        match self {
+            Self::Class(_) => 0,
+            Self::Values(width) => width,
+        }
+    }
+}
+
+/// Rows in memory, row-major.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rows {
+    /// `rows × input width`.
+    pub inputs: Vec<f32>,
+    /// One class for each row; zero where the target is not a class.
+    pub labels: Vec<u32>,
+    /// `rows × value width`; empty where the target is a class.
+    pub values: Vec<f32>,
+}
+
+impl Rows {
+    pub(crate) fn zeros(rows: usize, input_width: usize, target: TargetKind) -> Self {
+        Self {
+            inputs: vec![0.0; rows * input_width],
+            labels: vec![0; rows],
+            values: vec![0.0; rows * target.value_width()],
+        }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// True when there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    fn copy_row(&mut self, to: usize, source: &Self, from: usize) {
+        let copy = |to_slice: &mut [f32], from_slice: &[f32], to_rows: usize, from_rows: usize| {
+            let width = from_slice.len() / from_rows;
+            debug_assert_eq!(to_slice.len(), width * to_rows);
+            to_slice[to * width..][..width].copy_from_slice(&from_slice[from * width..][..width]);
+        };
+        let (to_rows, from_rows) = (self.len(), source.len());
+        copy(&mut self.inputs, &source.inputs, to_rows, from_rows);
+        copy(&mut self.values, &source.values, to_rows, from_rows);
+        self.labels[to] = source.labels[from];
+    }
+}
+
+/// The rows of one batch: a buffer that a task owns and fills again and again.
+pub type BatchRows = Rows;
+
+/// Makes row `id` out of nothing but `id`: every `u64` is a row, all independent and of one distribution.
+pub(crate) trait Generator: Send + Sync {
+    /// Writes the inputs and the real targets (none for a classification); gives the class (zero for a regression).
+    fn row(&self, id: u64, inputs: &mut [f32], values: &mut [f32]) -> u32;
+}
+
+/// Training rows, held-out rows and what they are about.
+pub struct Dataset {
+    input_width: usize,
+    target: TargetKind,
+    train: Rows,
+    validation: Rows,
+    generator: Option<Box<dyn Generator>>,
+}
+
+impl std::fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dataset")
+            .field("input_width", &self.input_width)
+            .field("target", &self.target)
+            .field("train_rows", &self.train.len())
+            .field("validation_rows", &self.validation.len())
+            .field("fresh", &self.is_fresh())
+            .finish()
+    }
+}
+
+impl Dataset {
+    /// Fixed rows. Both splits must hold a row.
+    pub(crate) fn from_rows(input_width: usize, target: TargetKind, train: Rows, validation: Rows) -> Self {
+        debug_assert!(!train.is_empty() && !validation.is_empty());
+        Self { input_width, target, train, validation, generator: None }
+    }
+
+    /// Endless rows; `train` and `validation` are samples of it to evaluate on.
+    pub(crate) fn fresh(self, generator: Box<dyn Generator>) -> Self {
+        Self { generator: Some(generator), ..self }
+    }
+
+    /// Numbers in the input of one row.
+    pub fn input_width(&self) -> usize {
+        self.input_width
+    }
+
+    /// What there is to predict.
+    pub fn target(&self) -> TargetKind {
+        self.target
+    }
+
+    /// True when every batch consists of new rows.
+    pub fn is_fresh(&self) -> bool {
+        self.generator.is_some()
+    }
+
+    /// The rows that [`Task::evaluate`](crate::Task::evaluate) runs over: all of a split, or a fixed sample of a generator.
+    pub fn rows(&self, split: Split) -> &Rows {
+        match split {
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
+        }
+    }
+
+    /// A buffer for batches of `rows` rows.
+    pub fn batch_buffer(&self, rows: usize) -> BatchRows {
+        Rows::zeros(rows, self.input_width, self.target)
+    }
+
+    /// Fills `rows`, which comes from [`batch_buffer`](Self::batch_buffer), with the rows of `batch`.
+    pub fn fill(&self, batch: Batch, rows: &mut BatchRows) {
+        let stream = Stream::new(batch.seed, batch_stream(batch.split));
+        let first = batch.index.wrapping_mul(MAX_BATCH_SIZE as u64);
+        match &self.generator {
+            Some(generator) => {
+                let value_width = self.target.value_width();
+                for j in 0..rows.len() {
+                    let inputs = &mut rows.inputs[j * self.input_width..][..self.input_width];
+                    let values = &mut rows.values[j * value_width..][..value_width];
+                    rows.labels[j] = generator.row(stream.bits(first.wrapping_add(j as u64)), inputs, values);
+                }
+            }
+            None => {
+                let source = self.rows(batch.split);
+                for j in 0..rows.len() {
+                    let row = stream.below(first.wrapping_add(j as u64), source.len() as u64);
+                    rows.copy_row(j, source, row as usize);
+                }
+            }
+        }
+    }
+
+    /// Bytes of the rows in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let bytes = |rows: &Rows| 4 * (rows.inputs.len() + rows.labels.len() + rows.values.len());
+        bytes(&self.train) + bytes(&self.validation)
+    }
+}
+
+fn batch_stream(split: Split) -> u64 {
+    match split {
+        Split::Train => const { stream_number("training batch") },
+        Split::Validation => const { stream_number("validation batch") },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four training rows `[10 r, 10 r + 1]` of class `r`, and one held-out row.
+    fn four_rows() -> Dataset {
+        let inputs = (0..4).flat_map(|row| [10.0 * row as f32, 10.0 * row as f32 + 1.0]).collect();
+        let train = Rows { inputs, labels: vec![0, 1, 2, 3], values: vec![] };
+        let validation = Rows { inputs: vec![-1.0, -2.0], labels: vec![3], values: vec![] };
+        Dataset::from_rows(2, TargetKind::Class(4), train, validation)
+    }
+
+    #[test]
+    fn a_batch_keeps_inputs_and_labels_together() {
+        let dataset = four_rows();
+        let mut rows = dataset.batch_buffer(64);
+        dataset.fill(Batch { seed: 1, split: Split::Train, index: 3 }, &mut rows);
+        for (inputs, &label) in rows.inputs.chunks(2).zip(&rows.labels) {
+            assert_eq!(inputs, [10.0 * label as f32, 10.0 * label as f32 + 1.0]);
+        }
+        let drawn: std::collections::BTreeSet<_> = rows.labels.iter().collect();
+        assert_eq!(drawn.len(), 4, "every row turns up among 64 draws of 4");
+    }
+
+    #[test]
+    fn batches_differ_by_seed_split_and_index_only() {
+        let dataset = four_rows();
+        let labels = |seed, split, index| {
+            let mut rows = dataset.batch_buffer(32);
+            dataset.fill(Batch { seed, split, index }, &mut rows);
+            rows.labels
+        };
+        assert_eq!(labels(1, Split::Train, 7), labels(1, Split::Train, 7));
+        assert_ne!(labels(1, Split::Train, 7), labels(2, Split::Train, 7));
+        assert_ne!(labels(1, Split::Train, 7), labels(1, Split::Train, 8));
+        assert_eq!(labels(1, Split::Validation, 7), [3; 32]);
+    }
+}

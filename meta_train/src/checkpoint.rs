@@ -1,0 +1,337 @@
+//! The whole run in one file, and back.
+//!
+//! `checkpoints/00000120.safetensors` holds the arrays: theta and its average, gap scales, the state of the
+//! outer optimizer, and for every running episode both sides' parameters and optimizer states. The metadata
+//! holds the [`Manifest`]: counters, the configuration, and a checksum of the arrays. Conditions of episodes
+//! and perturbations are not stored, they follow from counters.
+//!
+//! Files are written whole or not at all; the newest few are kept. A damaged one is refused by its checksum.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+use velo_comparison::atomic_file;
+use velo_optimizer::Optimizer;
+
+use crate::Error;
+use crate::config::Config;
+use crate::learner::{GapScale, Learner};
+use crate::unroll::{Episode, Particle, Setting};
+
+const FORMAT: &str = "velo-meta-train checkpoint 1";
+
+/// Checkpoints of the largest populations stay far below this.
+const MAX_FILE_BYTES: u64 = 4 << 30;
+
+/// Names of the two sides in a file.
+const SIDES: [&str; 2] = ["plus", "minus"];
+
+/// Clocks and totals of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+pub struct Totals {
+    /// Outer steps taken.
+    pub generation: u64,
+    /// Inner steps trained, both sides of all pairs.
+    pub inner_steps: u64,
+    /// Seconds spent training, over all interruptions.
+    pub seconds: f64,
+    /// Length of `metrics.jsonl`.
+    pub metrics_bytes: u64,
+}
+
+/// Counters of one particle.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct ParticleCounters {
+    episode: u64,
+    window: u64,
+    episode_start: u64,
+    live: Option<LiveCounters>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct LiveCounters {
+    inner_step: u64,
+    diverged: [bool; 2],
+}
+
+/// Everything in a checkpoint that is not an array.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Manifest {
+    format: String,
+    checksum: String,
+    totals: Totals,
+    particles: Vec<ParticleCounters>,
+    config: serde_json::Value,
+}
+
+/// The parts of a run that a checkpoint restores.
+pub struct Restored {
+    /// Clocks.
+    pub totals: Totals,
+    /// Particles in order.
+    pub particles: Vec<Particle>,
+}
+
+/// The part of a configuration that decides what theta becomes.
+fn identity(config: &Config) -> serde_json::Value {
+    let mut value = serde_json::to_value(config).expect("a configuration is plain data");
+    if let Some(fields) = value.as_object_mut() {
+        for field in ["checkpoints", "selection", "evaluation"] {
+            fields.remove(field);
+        }
+        if let Some(budget) = fields.get_mut("budget").and_then(serde_json::Value::as_object_mut) {
+            budget.remove("max_seconds");
+        }
+    }
+    value
+}
+
+/// The file name of a generation.
+fn file_name(generation: u64) -> String {
+    format!("{generation:08}.safetensors")
+}
+
+/// Checkpoints in `folder`, newest first.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(generation) = name.strip_suffix(".safetensors").and_then(|stem| stem.parse::<u64>().ok()) {
+            found.push((generation, path));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().rev().map(|(_, path)| path).collect())
+}
+
+struct Array {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Array {
+    fn floats(name: impl Into<String>, values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { name: name.into(), dtype: Dtype::F32, shape: vec![values.len()], bytes }
+    }
+
+    fn bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        Self { name: name.into(), dtype: Dtype::U8, shape: vec![bytes.len()], bytes }
+    }
+}
+
+/// 64-bit FNV-1a over names and contents, in hexadecimal. It guards against damage, not against intent.
+fn checksum<'a>(arrays: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for (name, bytes) in arrays {
+        for &byte in name.as_bytes().iter().chain(bytes) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    format!("{hash:016x}")
+}
+
+/// Writes a checkpoint into `folder` and removes all but the newest `keep`.
+///
+/// # Errors
+/// [`Error::Comparison`] or [`Error::Io`] naming the file; older checkpoints survive.
+pub fn write(
+    folder: &Path,
+    config: &Config,
+    totals: Totals,
+    learner: &Learner,
+    particles: &[Particle],
+    keep: usize,
+) -> Result<PathBuf, Error> {
+    let mut arrays = vec![
+        Array::floats("theta", learner.theta()),
+        Array::floats("average", learner.average()),
+        Array::floats(
+            "scales",
+            &learner.scales().iter().flat_map(|scale| [scale.mean_square, scale.weight]).collect::<Vec<_>>(),
+        ),
+        Array::bytes("outer", learner.outer_state()),
+    ];
+    let mut counters = Vec::with_capacity(particles.len());
+    for particle in particles {
+        let live = particle.live.as_ref();
+        for (side, name) in live.iter().flat_map(|episode| episode.sides.iter().zip(SIDES)) {
+            arrays.push(Array::floats(format!("particle/{}/{name}/params", particle.index), &side.params));
+            let state = side.optimizer.save_state();
+            arrays.push(Array::bytes(format!("particle/{}/{name}/optimizer", particle.index), state));
+        }
+        counters.push(ParticleCounters {
+            episode: particle.episode,
+            window: particle.window,
+            episode_start: particle.episode_start,
+            live: live.map(|episode| LiveCounters {
+                inner_step: episode.inner_step,
+                diverged: [episode.sides[0].diverged, episode.sides[1].diverged],
+            }),
+        });
+    }
+    arrays.sort_by(|a, b| a.name.cmp(&b.name));
+    let manifest = Manifest {
+        format: FORMAT.to_owned(),
+        checksum: checksum(arrays.iter().map(|array| (array.name.as_str(), array.bytes.as_slice()))),
+        totals,
+        particles: counters,
+        config: identity(config),
+    };
+    let manifest = serde_json::to_string(&manifest).expect("a manifest is plain data");
+    let views = arrays.iter().map(|array| {
+        let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes).expect("data fits its shape");
+        (array.name.as_str(), view)
+    });
+    let metadata = HashMap::from([("manifest".to_owned(), manifest)]);
+    let bytes = safetensors::serialize(views, Some(metadata)).expect("names are unique and shapes match");
+    let path = folder.join(file_name(totals.generation));
+    atomic_file::write(&path, bytes)?;
+    for old in list(folder)?.into_iter().skip(keep) {
+        fs::remove_file(&old).map_err(Error::io(&old))?;
+    }
+    Ok(path)
+}
+
+/// Reads a checkpoint into `learner` and rebuilds the particles.
+///
+/// # Errors
+/// [`Error::DamagedCheckpoint`]; [`Error::Checkpoint`] when the file is of another format, or of another
+/// configuration, in which case the differing fields are named.
+pub fn read(path: &Path, config: &Config, setting: &Setting, learner: &mut Learner) -> Result<Restored, Error> {
+    let bytes = read_bounded(path)?;
+    let damaged = |problem: String| Error::damaged(path, problem);
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let manifest = metadata.metadata().as_ref().and_then(|metadata| metadata.get("manifest"));
+    let manifest = manifest.ok_or_else(|| damaged("it has no manifest".into()))?;
+    let manifest: Manifest = serde_json::from_str(manifest).map_err(|error| damaged(error.to_string()))?;
+    if manifest.format != FORMAT {
+        let problem = format!("format is {:?}, expected {FORMAT:?}", manifest.format);
+        return Err(Error::checkpoint(path, problem));
+    }
+    let mut arrays: Vec<(String, &[u8])> = file.iter().map(|(name, view)| (name.to_owned(), view.data())).collect();
+    arrays.sort();
+    let found = checksum(arrays.iter().map(|(name, bytes)| (name.as_str(), *bytes)));
+    if found != manifest.checksum {
+        return Err(damaged(format!("checksum is {found}, expected {}", manifest.checksum)));
+    }
+    let differing = differing_fields(&manifest.config, &identity(config));
+    if !differing.is_empty() {
+        let problem = format!("was written under another configuration; differing: {}", differing.join(", "));
+        return Err(Error::checkpoint(path, problem));
+    }
+    let array = |name: &str| file.tensor(name).map(|view| view.data()).map_err(|error| damaged(error.to_string()));
+    let floats = |name: &str| Ok::<_, Error>(to_floats(array(name)?));
+    let scales =
+        floats("scales")?.chunks_exact(2).map(|pair| GapScale { mean_square: pair[0], weight: pair[1] }).collect();
+    learner
+        .restore(floats("theta")?, floats("average")?, scales, array("outer")?, manifest.totals.generation)
+        .map_err(|error| damaged(error.to_string()))?;
+    if manifest.particles.len() as u64 != setting.particles {
+        return Err(damaged(format!("{} particles, expected {}", manifest.particles.len(), setting.particles)));
+    }
+    let mut particles = Vec::with_capacity(manifest.particles.len());
+    for (index, counters) in manifest.particles.iter().enumerate() {
+        let index = index as u64;
+        let mut particle = Particle {
+            index,
+            episode: counters.episode,
+            window: counters.window,
+            episode_start: counters.episode_start,
+            live: None,
+        };
+        if let Some(live) = counters.live {
+            let mut episode = Episode::new(setting, index, counters.episode)?;
+            episode.inner_step = live.inner_step;
+            for ((side, name), diverged) in episode.sides.iter_mut().zip(SIDES).zip(live.diverged) {
+                let params = floats(&format!("particle/{index}/{name}/params"))?;
+                if params.len() != side.params.len() {
+                    let (found, expected) = (params.len(), side.params.len());
+                    return Err(damaged(format!("particle {index} has {found} parameters, expected {expected}")));
+                }
+                side.params = params;
+                side.optimizer
+                    .load_state(array(&format!("particle/{index}/{name}/optimizer"))?)
+                    .map_err(|error| damaged(error.to_string()))?;
+                side.diverged = diverged;
+            }
+            particle.live = Some(episode);
+        }
+        particles.push(particle);
+    }
+    Ok(Restored { totals: manifest.totals, particles })
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {
+    let size = fs::metadata(path).map_err(Error::io(path))?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(Error::checkpoint(path, format!("is {size} bytes long, expected at most {MAX_FILE_BYTES}")));
+    }
+    fs::read(path).map_err(Error::io(path))
+}
+
+fn to_floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// Paths of the fields whose values differ, with both values.
+fn differing_fields(saved: &serde_json::Value, now: &serde_json::Value) -> Vec<String> {
+    fn walk(path: &str, saved: &serde_json::Value, now: &serde_json::Value, found: &mut Vec<String>) {
+        match (saved.as_object(), now.as_object()) {
+            (Some(a), Some(b)) => {
+                let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+                for key in keys {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    let null = serde_json::Value::Null;
+                    walk(&path, a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null), found);
+                }
+            }
+            _ if saved != now => found.push(format!("{path} ({saved} then, {now} now)")),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk("", saved, now, &mut found);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differing_fields_are_named_with_both_values() {
+        let saved = Config::default();
+        let mut now = saved.clone();
+        now.estimator.sigma = 0.5;
+        now.evaluation.steps = 7;
+        let differing = differing_fields(&identity(&saved), &identity(&now));
+        assert_eq!(differing.len(), 1, "{differing:?}");
+        assert!(
+            differing[0].starts_with("estimator.sigma (0.0") && differing[0].ends_with("0.5 now)"),
+            "{differing:?}"
+        );
+    }
+
+    #[test]
+    fn checkpoints_are_listed_newest_first_and_other_files_ignored() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["00000009.safetensors", "00000100.safetensors", "notes.txt", "x.safetensors"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let names: Vec<_> =
+            list(folder.path()).unwrap().into_iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["00000100.safetensors", "00000009.safetensors"]);
+    }
+}

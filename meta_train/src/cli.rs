@@ -1,0 +1,96 @@
+//! The command line: what can be asked for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Meta-train a learned optimizer, freeze it, and compare it with hand-designed ones.
+#[derive(Debug, Parser)]
+#[command(name = "meta_train", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  meta_train run meta_train/configs/quick.ron
+      three minutes on two cores, ending with a frozen optimizer, a table and a report
+  meta_train run meta_train/configs/quick.ron --out runs/wide --set estimator.sigma=0.03 --set seed=2
+      the same with two fields changed
+  meta_train resume runs/wide
+      goes on where an interrupted run stopped; the result is the same to the bit
+
+Results go to standard output, progress to standard error.
+Exit codes: 0 done (also after an interruption that was saved), 1 failed, 2 wrong usage or configuration.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a run: meta-train, freeze, evaluate, report.
+    ///
+    /// The run folder receives config.ron (resolved), environment.json, metrics.jsonl, checkpoints/,
+    /// initial.safetensors, learned.safetensors, trials.csv and report.html. Interrupt once (Ctrl-C or SIGTERM)
+    /// to finish the outer step, write a checkpoint and leave; go on with `resume`.
+    Run(RunArgs),
+    /// Go on with an interrupted or killed run.
+    Resume {
+        /// The run folder.
+        run: PathBuf,
+        /// Worker threads; the result does not depend on it [default: all processors].
+        #[arg(long, value_name = "N")]
+        workers: Option<usize>,
+    },
+    /// Freeze the newest checkpoint of a run into a weights file.
+    ///
+    /// The average of theta is frozen, and its native rate selected, in the same way as at the end of a run.
+    Export {
+        /// The run folder.
+        run: PathBuf,
+        /// The file to write; must not exist.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// Worker threads [default: all processors].
+        #[arg(long, value_name = "N")]
+        workers: Option<usize>,
+    },
+    /// Compare a frozen optimizer with hand-designed ones on real data and print the table.
+    Evaluate {
+        /// A run folder, or a weights file (.safetensors).
+        subject: PathBuf,
+        /// Seeds per task that are reported [default: as in the run, or 5].
+        #[arg(long, value_name = "N")]
+        seeds: Option<u64>,
+        /// Inner steps [default: as in the run, or 500].
+        #[arg(long, value_name = "N")]
+        steps: Option<u64>,
+        /// Worker threads [default: all processors].
+        #[arg(long, value_name = "N")]
+        workers: Option<usize>,
+    },
+    /// List the families of procedural tasks that a run can draw from, and the named tasks of the evaluation.
+    ListFamilies,
+    /// Measure inner steps per second and where the time goes.
+    Bench {
+        /// Seconds per measurement.
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+    },
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The configuration (RON); every field has a default.
+    pub config: PathBuf,
+    /// The run folder; must not exist or be empty [default: runs/<name of the configuration>, numbered].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Worker threads; the result does not depend on it [default: all processors].
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Override one field of the configuration, for example outer.learning_rate=3e-4; may be repeated.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub overrides: Vec<String>,
+}

@@ -1,0 +1,93 @@
+//! Choosing the native rate: the step size that a frozen rule takes when nobody says anything.
+//!
+//! A normalised rule says where to go but not how far. After training, each candidate step size trains the same
+//! procedural tasks, drawn from the run's families under seeds that training never used, with warm-up and
+//! cosine; the one with the lowest mean score wins. Baselines that need a rate get theirs from the same tasks by
+//! the same rule, so that nobody sees the real data before the comparison.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use velo_optimizer::{Optimizer, ParamLayout, Schedule};
+use velo_tasks::training::train;
+use velo_tasks::worker::single_threaded;
+
+use crate::Error;
+use crate::config::SelectionConfig;
+use crate::noise::{Purpose, bits};
+use crate::unroll::Setting;
+
+/// The schedule of every run of the closing phase: 5 % warm-up, then cosine to zero.
+pub const SCHEDULE: Schedule = Schedule::Cosine { warmup: 0.05, floor: 0.0 };
+
+/// Builds the optimizer under selection for a layout and a step size.
+pub type Build<'a> = dyn Fn(&ParamLayout, f32) -> Result<Box<dyn Optimizer>, Error> + Sync + 'a;
+
+/// Mean score per candidate, and the best of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// The chosen step size.
+    pub step_size: f32,
+    /// Candidates with their mean scores; lower is better.
+    pub scores: Vec<(f32, f64)>,
+}
+
+/// Tries every candidate on every selection task, `workers` runs at a time.
+///
+/// The score of a run is the meta-loss of its final losses over whole splits: `(1-w) u(train) + w u(held out)`.
+///
+/// # Errors
+/// The first error of any run, in the order of candidates and tasks.
+pub fn select(
+    config: &SelectionConfig,
+    setting: &Setting,
+    build: &Build<'_>,
+    workers: usize,
+) -> Result<Selection, Error> {
+    let tasks = config.tasks as usize;
+    let jobs = config.step_sizes.len() * tasks;
+    let next = AtomicUsize::new(0);
+    let scores: Mutex<Vec<Option<Result<f64, Error>>>> = Mutex::new((0..jobs).map(|_| None).collect());
+    let work = || {
+        loop {
+            let job = next.fetch_add(1, Ordering::Relaxed);
+            if job >= jobs {
+                return;
+            }
+            let score = run(config, setting, build, config.step_sizes[job / tasks], (job % tasks) as u64);
+            scores.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[job] = Some(score);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(|| single_threaded(work))).collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok::<(), Error>(())
+        })
+    })?;
+    let scores = scores.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let scores = scores.into_iter().flatten().collect::<Result<Vec<f64>, Error>>()?;
+    let means = scores.chunks(tasks).map(|scores| scores.iter().sum::<f64>() / tasks as f64);
+    let scores: Vec<(f32, f64)> = config.step_sizes.iter().copied().zip(means).collect();
+    let best = scores.iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("there is at least one candidate");
+    Ok(Selection { step_size: best.0, scores })
+}
+
+fn run(
+    config: &SelectionConfig,
+    setting: &Setting,
+    build: &Build<'_>,
+    step_size: f32,
+    task: u64,
+) -> Result<f64, Error> {
+    let seed = bits(setting.seed, Purpose::Selection, task, 0);
+    let (_, mut task) = setting.tasks.draw(seed)?;
+    let mut optimizer = build(task.layout(), step_size)?;
+    optimizer.set_schedule(SCHEDULE);
+    optimizer.set_horizon(Some(config.steps));
+    let curve = train(task.as_mut(), optimizer.as_mut(), seed, config.steps, config.steps)?;
+    let (objective, reference) = (&setting.objective, task.reference_loss());
+    let score = |loss| f64::from(objective.score(loss, reference));
+    let weight = f64::from(objective.held_out_weight);
+    Ok((1.0 - weight) * score(curve.train.loss) + weight * score(curve.validation.loss))
+}

@@ -1,0 +1,116 @@
+//! What each subcommand does, in terms of the library.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use velo_comparison::ron_file;
+use velo_comparison::table::{Align, Table};
+use velo_meta_train::config::{Config, Plan};
+use velo_meta_train::run::{Ended, Run, RunFolder};
+use velo_meta_train::{Error, closing, throughput};
+use velo_tasks::family::families;
+use velo_tasks::registry::named_tasks;
+
+use crate::cli::{Command, RunArgs};
+use crate::interrupt;
+
+/// Runs a subcommand.
+pub fn execute(command: Command) -> Result<()> {
+    match command {
+        Command::Run(args) => run(args),
+        Command::Resume { run, workers } => resume(&run, worker_count(workers)),
+        Command::Export { run, to, workers } => export(&run, &to, worker_count(workers)),
+        Command::Evaluate { .. } => Ok(()),
+        Command::ListFamilies => {
+            list_families();
+            Ok(())
+        }
+        Command::Bench { seconds } => bench(seconds),
+    }
+}
+
+/// 2 when the caller has to change something in the command or the configuration, 1 otherwise.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<Error>().is_some_and(Error::is_usage) { 2 } else { 1 }
+}
+
+fn worker_count(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn run(args: RunArgs) -> Result<()> {
+    let config: Config = ron_file::read(&args.config, &args.overrides).map_err(Error::from)?;
+    let plan = config.clone().check().with_context(|| args.config.display().to_string())?;
+    let folder = RunFolder::create(&args.out.unwrap_or_else(|| default_folder(&args.config)), &config)?;
+    eprintln!("run folder: {}", folder.root().display());
+    let interrupted = interrupt::flag()?;
+    let run = Run::start(plan, folder, worker_count(args.workers))?;
+    train_and_close(run, worker_count(args.workers), &interrupted)
+}
+
+/// `runs/<stem>`, or with the first number behind it that is free.
+fn default_folder(config: &Path) -> PathBuf {
+    let stem = config.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let numbered = |number: u32| PathBuf::from("runs").join(format!("{stem}-{number}"));
+    (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from("runs").join(stem))
+}
+
+fn open(root: &Path) -> Result<(RunFolder, Plan)> {
+    let folder = RunFolder::open(root)?;
+    let config: Config = ron_file::read(folder.config(), &[]).map_err(Error::from)?;
+    let plan = config.check().with_context(|| folder.config().display().to_string())?;
+    Ok((folder, plan))
+}
+
+fn resume(root: &Path, workers: usize) -> Result<()> {
+    let (folder, plan) = open(root)?;
+    let interrupted = interrupt::flag()?;
+    let run = Run::resume(plan, folder, workers, &mut |warning| eprintln!("warning: {warning}"))?;
+    eprintln!("resuming after outer step {}", run.totals().generation);
+    train_and_close(run, workers, &interrupted)
+}
+
+fn train_and_close(mut run: Run, workers: usize, interrupted: &AtomicBool) -> Result<()> {
+    let ended = run.train(interrupted)?;
+    if ended == Ended::Interrupted {
+        let (root, generation) = (run.folder().root().display().to_string(), run.totals().generation);
+        eprintln!("stopped after outer step {generation}; go on with: meta_train resume {root}");
+        return Ok(());
+    }
+    closing::freeze(&run, run.learner().average(), workers)?.save(run.folder().learned())?;
+    Ok(())
+}
+
+fn export(root: &Path, to: &Path, workers: usize) -> Result<()> {
+    if to.exists() {
+        return Err(Error::run_folder(to, "already exists; nothing was overwritten").into());
+    }
+    let (folder, plan) = open(root)?;
+    let run = Run::resume(plan, folder, 1, &mut |warning| eprintln!("warning: {warning}"))?;
+    let weights = closing::freeze(&run, run.learner().average(), workers)?;
+    weights.save(to)?;
+    println!("{}: {} after {} outer steps", to.display(), weights.architecture().name(), run.totals().generation);
+    Ok(())
+}
+
+fn list_families() {
+    let mut table = Table::new([("family", Align::Left), ("draws", Align::Left)]);
+    families().iter().for_each(|family| table.push(vec![family.name().into(), family.summary().into()]));
+    println!("procedural families, for meta-training:\n\n{}", table.to_text());
+    let mut table = Table::new([("task", Align::Left), ("is", Align::Left)]);
+    named_tasks().for_each(|(name, summary)| table.push(vec![name.into(), summary.into()]));
+    print!("tasks on real data, for evaluation:\n\n{}", table.to_text());
+}
+
+fn bench(seconds: f64) -> Result<()> {
+    let duration = Duration::try_from_secs_f64(seconds).context("--seconds")?;
+    let workers: Vec<usize> = if worker_count(None) > 1 { vec![1, 2] } else { vec![1] };
+    let measured = workers
+        .into_iter()
+        .map(|workers| throughput::measure(workers, duration))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    println!("{}, batch 64, celo2 rule\n\n{}", throughput::TASK, throughput::table(&measured).to_text().trim_end());
+    Ok(())
+}

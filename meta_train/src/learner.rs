@@ -1,0 +1,267 @@
+//! Gathers contributions, forms the meta-gradient and takes the outer step.
+//!
+//! Per segment with gap `D` and family `f`, over `N` particles and windows of `W` steps:
+//!
+//! ```text
+//! D̂ = clip( D / rms_f, ± gap_clip )          rms_f: running root mean square of D in the family
+//! ḡ = 1/N Σ  steps/W · d D̂ / (2 σ)            merged in the order of particles
+//! θ ← AdamW( θ, clip_norm(ḡ) )               warm-up, then cosine
+//! ```
+//!
+//! Dividing by the running scale lets families with loud and quiet losses speak equally; it happens here and
+//! not in the workers, because it depends on what all of them report. The frozen optimizer is an exponential
+//! average of theta: one gradient is nearly all noise, an average of thousands is not.
+
+use velo_optimizer::hand_designed::{Adam, AdamConfig};
+use velo_optimizer::{Optimizer, ParamLayout, Schedule};
+
+use crate::Error;
+use crate::config::OuterConfig;
+use crate::estimator::add_contribution;
+use crate::unroll::{Setting, WindowReport};
+
+/// Decay of the running mean square of gaps.
+const SCALE_DECAY: f32 = 0.95;
+
+/// Running mean square of the gaps of one family, bias-corrected by its own weight.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GapScale {
+    /// Decayed sum of squares.
+    pub mean_square: f32,
+    /// Decayed sum of ones.
+    pub weight: f32,
+}
+
+impl GapScale {
+    fn add(&mut self, mean_square: f32) {
+        self.mean_square = SCALE_DECAY * self.mean_square + (1.0 - SCALE_DECAY) * mean_square;
+        self.weight = SCALE_DECAY * self.weight + (1.0 - SCALE_DECAY);
+    }
+
+    /// The running root mean square; infinite before the first gap, so that nothing is divided by zero.
+    pub fn rms(&self) -> f32 {
+        let mean_square = self.mean_square / self.weight;
+        if mean_square > 0.0 { mean_square.sqrt() } else { f32::INFINITY }
+    }
+}
+
+/// What one outer step did.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct OuterStep {
+    /// Mean meta-loss over all windows.
+    pub meta_loss: f32,
+    /// Norm of the mean gradient before clipping.
+    pub gradient_norm: f32,
+    /// Squared norm of the mean gradient over that of its standard error, minus one: zero for pure noise.
+    pub signal_to_noise: f32,
+    /// Contributions left out because they were not finite.
+    pub dropped: u32,
+    /// Episodes that ended.
+    pub episodes: u32,
+    /// Sides of ended episodes that had diverged.
+    pub diverged: u32,
+}
+
+/// Owner of theta.
+pub struct Learner {
+    theta: Vec<f32>,
+    average: Vec<f32>,
+    outer: Adam,
+    scales: Vec<GapScale>,
+    generation: u64,
+    config: OuterConfig,
+}
+
+impl Learner {
+    /// A learner before its first step.
+    ///
+    /// # Errors
+    /// When the hyper-parameters of the outer optimizer are out of range.
+    pub fn new(theta: Vec<f32>, families: usize, outer_steps: u64, config: OuterConfig) -> Result<Self, Error> {
+        let layout = ParamLayout::new([("theta", vec![theta.len()])])?;
+        let adam = AdamConfig {
+            learning_rate: config.learning_rate,
+            beta1: config.beta1,
+            beta2: config.beta2,
+            weight_decay: config.weight_decay,
+            ..AdamConfig::default()
+        };
+        let schedule = Schedule::Cosine { warmup: config.warmup, floor: config.floor };
+        Ok(Self {
+            average: theta.clone(),
+            theta,
+            outer: Adam::new(&layout, adam)?.with_schedule(schedule, outer_steps),
+            scales: vec![GapScale::default(); families],
+            generation: 0,
+            config,
+        })
+    }
+
+    /// The published meta-parameters.
+    pub fn theta(&self) -> &[f32] {
+        &self.theta
+    }
+
+    /// Their exponential average, which is what is frozen.
+    pub fn average(&self) -> &[f32] {
+        &self.average
+    }
+
+    /// Outer steps taken.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Running gap scale per family.
+    pub fn scales(&self) -> &[GapScale] {
+        &self.scales
+    }
+
+    /// State of the outer optimizer.
+    pub fn outer_state(&self) -> Vec<u8> {
+        self.outer.save_state()
+    }
+
+    /// Continues from saved parts.
+    ///
+    /// # Errors
+    /// When the parts do not fit this learner; it is unchanged then.
+    pub fn restore(
+        &mut self,
+        theta: Vec<f32>,
+        average: Vec<f32>,
+        scales: Vec<GapScale>,
+        outer_state: &[u8],
+        generation: u64,
+    ) -> Result<(), Error> {
+        for (field, found, expected) in [
+            ("theta", theta.len(), self.theta.len()),
+            ("average", average.len(), self.average.len()),
+            ("scales", scales.len(), self.scales.len()),
+        ] {
+            if found != expected {
+                return Err(Error::config(field, format!("of length {found}"), format!("length {expected}")));
+            }
+        }
+        self.outer.load_state(outer_state)?;
+        (self.theta, self.average, self.scales, self.generation) = (theta, average, scales, generation);
+        Ok(())
+    }
+
+    /// One outer step from the reports of one generation, in the order of particles; `None` where a particle
+    /// was lost.
+    ///
+    /// # Errors
+    /// When the outer optimizer refuses its input.
+    pub fn step(&mut self, reports: &[Option<WindowReport>], setting: &Setting) -> Result<OuterStep, Error> {
+        let mut outcome = OuterStep::default();
+        self.update_scales(reports);
+        let gradients = self.gradients(reports, setting, &mut outcome);
+        let count = gradients.len();
+        let mut mean = vec![0.0f32; self.theta.len()];
+        for gradient in &gradients {
+            mean.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+        }
+        mean.iter_mut().for_each(|sum| *sum /= count.max(1) as f32);
+        outcome.gradient_norm = squared_norm(&mean).sqrt() as f32;
+        outcome.signal_to_noise = signal_to_noise(&mean, &gradients);
+        summarise(reports, &mut outcome);
+        if count > 0 {
+            self.apply(mean, outcome.gradient_norm, setting.noise.learned())?;
+        }
+        self.generation += 1;
+        self.update_average();
+        Ok(outcome)
+    }
+
+    fn update_scales(&mut self, reports: &[Option<WindowReport>]) {
+        let mut sums = vec![(0.0f64, 0u32); self.scales.len()];
+        for segment in reports.iter().flatten().flat_map(|report| &report.segments) {
+            if segment.gap.is_finite() {
+                sums[segment.family].0 += f64::from(segment.gap).powi(2);
+                sums[segment.family].1 += 1;
+            }
+        }
+        for (scale, (sum, count)) in self.scales.iter_mut().zip(sums) {
+            if count > 0 {
+                scale.add((sum / f64::from(count)) as f32);
+            }
+        }
+    }
+
+    /// One gradient per surviving particle.
+    fn gradients(&self, reports: &[Option<WindowReport>], setting: &Setting, outcome: &mut OuterStep) -> Vec<Vec<f32>> {
+        let mut direction = vec![0.0f32; self.theta.len()];
+        let mut gradients = Vec::with_capacity(reports.len());
+        for report in reports.iter().flatten() {
+            let mut gradient = vec![0.0f32; self.theta.len()];
+            for segment in &report.segments {
+                let scaled = segment.gap / self.scales[segment.family].rms();
+                let gap = scaled.clamp(-self.config.gap_clip, self.config.gap_clip);
+                let share = segment.steps as f32 / setting.truncation.window as f32;
+                setting.estimator.direction(&mut direction, segment.position, &setting.noise);
+                add_contribution(&mut gradient, &direction, gap * share, setting.sigma);
+            }
+            if gradient.iter().all(|g| g.is_finite()) {
+                gradients.push(gradient);
+            } else {
+                outcome.dropped += 1;
+            }
+        }
+        gradients
+    }
+
+    fn apply(&mut self, mut gradient: Vec<f32>, norm: f32, learned: &[bool]) -> Result<(), Error> {
+        if norm > self.config.clip_norm {
+            let factor = self.config.clip_norm / norm;
+            gradient.iter_mut().for_each(|g| *g *= factor);
+        }
+        let before = self.theta.clone();
+        self.outer.step(&mut self.theta, &gradient, 0.0)?;
+        // Weight decay of the outer optimizer must not touch entries that are not learned.
+        for ((theta, before), _) in self.theta.iter_mut().zip(before).zip(learned).filter(|(_, learned)| !**learned) {
+            *theta = before;
+        }
+        Ok(())
+    }
+
+    /// `average ← d average + (1-d) theta`, with a shorter memory at the start, where theta moves fast.
+    fn update_average(&mut self) {
+        let age = self.generation as f32;
+        let decay = self.config.average_decay.min((1.0 + age) / (10.0 + age));
+        for (average, theta) in self.average.iter_mut().zip(&self.theta) {
+            *average = decay * *average + (1.0 - decay) * theta;
+        }
+    }
+}
+
+fn squared_norm(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value).powi(2)).sum()
+}
+
+/// `‖ḡ‖² / (s²/N) - 1` with `s²` the summed sample variance of the gradients.
+fn signal_to_noise(mean: &[f32], gradients: &[Vec<f32>]) -> f32 {
+    let count = gradients.len();
+    if count < 2 {
+        return 0.0;
+    }
+    let spread: f64 = gradients
+        .iter()
+        .map(|gradient| gradient.iter().zip(mean).map(|(g, m)| f64::from(g - m).powi(2)).sum::<f64>())
+        .sum();
+    let error = spread / ((count - 1) * count) as f64;
+    if error > 0.0 { (squared_norm(mean) / error - 1.0) as f32 } else { 0.0 }
+}
+
+fn summarise(reports: &[Option<WindowReport>], outcome: &mut OuterStep) {
+    let (mut sum, mut steps) = (0.0f64, 0u64);
+    for report in reports.iter().flatten() {
+        for segment in &report.segments {
+            sum += f64::from(segment.meta_loss) * segment.steps as f64;
+            steps += segment.steps;
+        }
+        outcome.episodes += report.episodes;
+        outcome.diverged += report.diverged;
+    }
+    outcome.meta_loss = (sum / steps.max(1) as f64) as f32;
+}

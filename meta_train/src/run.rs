@@ -1,0 +1,279 @@
+//! A run of meta-training: start, outer steps, checkpoints, resume.
+//!
+//! The loop is: hand theta to the population, merge its reports into one outer step, write a line of metrics,
+//! and now and then a checkpoint. It ends after the planned number of outer steps, or earlier at the
+//! wall-clock cap, or when it is interrupted; it leaves a checkpoint behind each time.
+//!
+//! A run folder holds `config.ron` (resolved), `environment.json`, `metrics.jsonl`, `checkpoints/`, and in the
+//! end what [`crate::closing`] adds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use velo_comparison::environment::Environment;
+use velo_comparison::{atomic_file, ron_file, run_folder};
+
+use crate::Error;
+use crate::checkpoint::{self, Totals};
+use crate::config::{Config, Plan};
+use crate::learner::Learner;
+use crate::observe::metrics::{MetricsFile, Record};
+use crate::observe::progress::Progress;
+use crate::population::Population;
+use crate::unroll::{Particle, Setting};
+
+/// Paths inside a run folder.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+impl RunFolder {
+    /// Creates the folder, which must not hold anything yet, and writes configuration and environment.
+    ///
+    /// # Errors
+    /// When it exists and is not empty, or cannot be written to.
+    pub fn create(root: &Path, config: &Config) -> Result<Self, Error> {
+        run_folder::create(root)?;
+        let folder = Self { root: root.to_owned() };
+        atomic_file::write(folder.config(), ron_file::to_string(config))?;
+        Environment::now("meta_train", env!("CARGO_PKG_VERSION")).write(folder.root.join("environment.json"))?;
+        let checkpoints = folder.checkpoints();
+        fs::create_dir(&checkpoints).map_err(Error::io(&checkpoints))?;
+        Ok(folder)
+    }
+
+    /// An existing run.
+    ///
+    /// # Errors
+    /// [`Error::RunFolder`] when there is no `config.ron`.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        let folder = Self { root: root.to_owned() };
+        if !folder.config().is_file() {
+            return Err(Error::run_folder(root, "is not a run folder: it has no config.ron"));
+        }
+        Ok(folder)
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.ron")
+    }
+
+    /// One line per outer step.
+    pub fn metrics(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    /// The checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
+    /// The frozen optimizer.
+    pub fn learned(&self) -> PathBuf {
+        self.root.join("learned.safetensors")
+    }
+
+    /// The untrained start, frozen in the same way.
+    pub fn initial(&self) -> PathBuf {
+        self.root.join("initial.safetensors")
+    }
+}
+
+/// Why training stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All outer steps are done.
+    Finished,
+    /// The wall-clock cap was reached first.
+    OutOfTime,
+    /// Somebody asked for it.
+    Interrupted,
+}
+
+/// A run between two outer steps.
+pub struct Run {
+    folder: RunFolder,
+    config: Config,
+    setting: Arc<Setting>,
+    learner: Learner,
+    population: Population,
+    totals: Totals,
+    metrics: MetricsFile,
+}
+
+impl Run {
+    /// A run before its first outer step.
+    ///
+    /// # Errors
+    /// When threads or files cannot be made.
+    pub fn start(plan: Plan, folder: RunFolder, workers: usize) -> Result<Self, Error> {
+        let learner = new_learner(&plan)?;
+        let particles = (0..plan.setting.particles).map(Particle::new).collect();
+        Self::assemble(plan, folder, workers, learner, particles, Totals::default())
+    }
+
+    /// A run as its newest readable checkpoint left it; from the start when there is none yet.
+    ///
+    /// Damaged checkpoints are passed over, `warn` is told which and why.
+    ///
+    /// # Errors
+    /// When no checkpoint is readable although some exist, or the newest was written under another
+    /// configuration.
+    pub fn resume(plan: Plan, folder: RunFolder, workers: usize, warn: &mut dyn FnMut(String)) -> Result<Self, Error> {
+        let checkpoints = checkpoint::list(&folder.checkpoints())?;
+        if checkpoints.is_empty() {
+            return Self::start(plan, folder, workers);
+        }
+        let mut damage = None;
+        for (index, path) in checkpoints.iter().enumerate() {
+            let mut learner = new_learner(&plan)?;
+            match checkpoint::read(path, &plan.config, &plan.setting, &mut learner) {
+                Ok(restored) => {
+                    return Self::assemble(plan, folder, workers, learner, restored.particles, restored.totals);
+                }
+                Err(error @ Error::DamagedCheckpoint { .. }) => {
+                    if let Some(previous) = checkpoints.get(index + 1) {
+                        warn(format!("{error}; going back to the previous one, {}", previous.display()));
+                    }
+                    damage = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(damage.unwrap_or_else(|| Error::run_folder(folder.root(), "has no checkpoint")))
+    }
+
+    fn assemble(
+        plan: Plan,
+        folder: RunFolder,
+        workers: usize,
+        learner: Learner,
+        particles: Vec<Particle>,
+        totals: Totals,
+    ) -> Result<Self, Error> {
+        let metrics = MetricsFile::open(&folder.metrics(), totals.metrics_bytes)?;
+        let setting = Arc::new(plan.setting);
+        let population = Population::new(particles, workers, &setting)?;
+        Ok(Self { folder, config: plan.config, setting, learner, population, totals, metrics })
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// What was configured.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What windows depend on.
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    /// Owner of theta.
+    pub fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    /// Clocks.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Outer steps until training ends or `interrupted` is set; then a checkpoint.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or every particle of a generation failed.
+    pub fn train(&mut self, interrupted: &AtomicBool) -> Result<Ended, Error> {
+        let total = self.config.budget.outer_steps;
+        let mut progress = Progress::new(self.totals.generation, total);
+        let mut saved = self.totals.generation;
+        let ended = loop {
+            if self.totals.generation >= total {
+                break Ended::Finished;
+            }
+            if self.config.budget.max_seconds.is_some_and(|seconds| self.totals.seconds >= seconds) {
+                break Ended::OutOfTime;
+            }
+            if interrupted.load(Ordering::Relaxed) {
+                break Ended::Interrupted;
+            }
+            let record = self.outer_step(&progress)?;
+            progress.update(&record);
+            if self.totals.generation.is_multiple_of(self.config.checkpoints.every) {
+                self.save()?;
+                saved = self.totals.generation;
+            }
+        };
+        progress.finish();
+        if saved < self.totals.generation {
+            self.save()?;
+        }
+        Ok(ended)
+    }
+
+    fn outer_step(&mut self, progress: &Progress) -> Result<Record, Error> {
+        let start = Instant::now();
+        let generation = self.population.run_generation(self.learner.theta());
+        for lost in &generation.lost {
+            let (particle, episode) = (lost.particle, lost.episode);
+            progress
+                .say(&format!("particle {particle} failed in episode {episode} and was restarted: {}", lost.reason));
+        }
+        if let (Some(lost), true) = (generation.lost.first(), generation.reports.iter().all(Option::is_none)) {
+            let reason = format!("every particle failed in outer step {}: {}", self.totals.generation, lost.reason);
+            return Err(Error::run_folder(self.folder.root(), reason));
+        }
+        let outcome = self.learner.step(&generation.reports, &self.setting)?;
+        let survivors = generation.reports.iter().flatten().count() as u64;
+        let inner_steps = 2 * self.setting.truncation.window * survivors;
+        let seconds = start.elapsed().as_secs_f64();
+        self.totals.generation = self.learner.generation();
+        self.totals.inner_steps += inner_steps;
+        self.totals.seconds += seconds;
+        let record = Record {
+            generation: self.totals.generation,
+            inner_steps: self.totals.inner_steps,
+            meta_loss: outcome.meta_loss,
+            gradient_norm: outcome.gradient_norm,
+            signal_to_noise: outcome.signal_to_noise,
+            diverged: outcome.diverged,
+            ended: 2 * outcome.episodes,
+            dropped: outcome.dropped,
+            lost: generation.lost.len() as u32,
+            inner_steps_per_second: inner_steps as f64 / seconds,
+            seconds: self.totals.seconds,
+        };
+        self.metrics.append(&record)?;
+        Ok(record)
+    }
+
+    fn save(&mut self) -> Result<(), Error> {
+        self.totals.metrics_bytes = self.metrics.sync()?;
+        let keep = self.config.checkpoints.keep;
+        let particles = self.population.particles();
+        checkpoint::write(&self.folder.checkpoints(), &self.config, self.totals, &self.learner, particles, keep)?;
+        Ok(())
+    }
+}
+
+/// A learner before its first step.
+///
+/// # Errors
+/// When the outer optimizer refuses its hyper-parameters.
+pub fn new_learner(plan: &Plan) -> Result<Learner, Error> {
+    let families = plan.setting.tasks.families().len();
+    Learner::new(plan.initial_theta.clone(), families, plan.config.budget.outer_steps, plan.config.outer)
+}

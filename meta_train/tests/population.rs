@@ -1,0 +1,96 @@
+//! Facts about whole generations: bits that do not depend on workers, work that survives failures.
+
+mod support;
+
+use std::sync::Arc;
+
+use support::{bowl_plan, small_config};
+use velo_meta_train::config::Config;
+use velo_meta_train::estimator::Method;
+use velo_meta_train::population::Population;
+use velo_meta_train::run::new_learner;
+use velo_meta_train::unroll::{Particle, Scratch};
+
+/// Theta after `small_config`'s outer steps, as bits, and the number of lost particles.
+fn train(config: Config, workers: usize, fuse_every: Option<u64>) -> (Vec<u32>, usize) {
+    let outer_steps = config.budget.outer_steps;
+    let plan = bowl_plan(config, fuse_every);
+    let mut learner = new_learner(&plan).unwrap();
+    let particles = (0..plan.setting.particles).map(Particle::new).collect();
+    let setting = Arc::new(plan.setting);
+    let mut population = Population::new(particles, workers, &setting).unwrap();
+    let mut lost = 0;
+    for _ in 0..outer_steps {
+        let generation = population.run_generation(learner.theta());
+        lost += generation.lost.len();
+        learner.step(&generation.reports, &setting).unwrap();
+    }
+    (learner.theta().iter().map(|value| value.to_bits()).collect(), lost)
+}
+
+#[test]
+fn theta_has_the_same_bits_with_one_two_and_eight_workers() {
+    for method in [Method::Nres, Method::Pes] {
+        let mut config = small_config();
+        config.estimator.method = method;
+        let (one, _) = train(config.clone(), 1, None);
+        assert_ne!(one, config.clone().check().unwrap().initial_theta.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+        assert_eq!(one, train(config.clone(), 2, None).0, "{method:?}, two workers");
+        assert_eq!(one, train(config, 8, None).0, "{method:?}, eight workers");
+    }
+}
+
+#[test]
+fn a_panicking_task_loses_its_own_particle_only_and_the_run_goes_on() {
+    let (one, lost) = train(small_config(), 1, Some(3));
+    assert!(lost > 0, "the test must have blown a fuse");
+    assert_eq!((one, lost), train(small_config(), 2, Some(3)), "failures do not depend on workers either");
+}
+
+#[test]
+fn a_lost_particle_is_reported_with_its_reason_and_restarted_in_its_next_episode() {
+    let plan = bowl_plan(small_config(), Some(1));
+    let theta = plan.initial_theta.clone();
+    let particles = (0..plan.setting.particles).map(Particle::new).collect();
+    let mut population = Population::new(particles, 2, &Arc::new(plan.setting)).unwrap();
+    let generation = population.run_generation(&theta);
+    assert!(!generation.lost.is_empty());
+    for lost in &generation.lost {
+        assert_eq!(lost.reason, "panicked: the fuse of this task has blown");
+        let particle = &population.particles()[lost.particle as usize];
+        assert_eq!((particle.episode, particle.window), (lost.episode + 1, lost.window + 1));
+    }
+}
+
+#[test]
+fn a_window_has_the_same_number_of_inner_steps_whether_or_not_an_episode_ends_in_it() {
+    let plan = bowl_plan(small_config(), None);
+    let mut scratch = Scratch::default();
+    let mut particle = Particle::new(3);
+    let mut ended = 0;
+    for window in 0..20 {
+        let report = particle.run_window(&plan.initial_theta, &plan.setting, &mut scratch).unwrap();
+        assert_eq!(report.segments.iter().map(|segment| segment.steps).sum::<u64>(), plan.setting.truncation.window);
+        for segment in &report.segments[1..] {
+            assert_eq!(
+                segment.position.episode_start, window,
+                "an episode that begins here remembers only this window"
+            );
+        }
+        ended += report.episodes;
+    }
+    assert!(ended > 3 && particle.episode == u64::from(ended));
+}
+
+#[test]
+fn both_sides_of_a_pair_see_the_same_task_batches_and_start() {
+    let mut config = small_config();
+    // Perturbations too small to change a bit: common random numbers must make the sides equal.
+    config.estimator.sigma = 1e-30;
+    let plan = bowl_plan(config, None);
+    let mut particle = Particle::new(0);
+    for _ in 0..5 {
+        let report = particle.run_window(&plan.initial_theta, &plan.setting, &mut Scratch::default()).unwrap();
+        assert!(report.segments.iter().all(|segment| segment.gap == 0.0));
+    }
+}

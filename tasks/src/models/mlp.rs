@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use velo_optimizer::{FlushDenormals, ParamLayout};
 
+use super::dense::DenseMlp;
 use super::loss::{Targets, correct_rows};
 use super::mlp_graph::MlpGraph;
 use super::{Activation, Backend, Loss};
@@ -120,7 +121,9 @@ impl MlpTask {
             Error::invalid("loss", format!("{loss:?}"), format!("a loss for targets of kind {:?}", data.target()))
         })?;
         let layout = config.layout(data.input_width(), outputs)?;
+        let most_rows = batch_size.max(EVALUATION_ROWS);
         let engine: Box<dyn Engine> = match backend {
+            Backend::Dense => Box::new(DenseMlp::new(&layout, config.activation, loss, most_rows)),
             Backend::Autodiff => Box::new(MlpGraph::new(&layout, config.activation, loss)),
         };
         Ok(Self {
@@ -132,7 +135,7 @@ impl MlpTask {
             reference_loss: loss.reference(&data, outputs),
             engine,
             batch: data.batch_buffer(batch_size),
-            output_rows: vec![0.0; batch_size.max(EVALUATION_ROWS) * outputs],
+            output_rows: vec![0.0; most_rows * outputs],
             data,
         })
     }
@@ -163,7 +166,7 @@ impl Task for MlpTask {
         let rows = self.batch.len();
         let outputs = &mut self.output_rows[..rows * self.outputs];
         self.engine.outputs(params, &self.batch.inputs, rows, outputs);
-        self.loss.loss_and_grad(outputs, rows, self.loss.targets(&self.batch))
+        self.loss.loss_and_grad::<false>(outputs, rows, self.loss.targets(&self.batch))
     }
 
     fn evaluate(&mut self, params: &[f32], split: Split) -> Metrics {
@@ -183,7 +186,7 @@ impl Task for MlpTask {
                 }
                 Targets::Values(values) => Targets::Values(&values[first * self.outputs..][..outputs.len()]),
             };
-            total += f64::from(self.loss.loss_and_grad(outputs, count, targets)) * count as f64;
+            total += f64::from(self.loss.loss_and_grad::<false>(outputs, count, targets)) * count as f64;
         }
         let of_all = 1.0 / rows.len() as f64;
         let accuracy = (self.loss == Loss::SoftmaxCrossEntropy).then_some((correct as f64 * of_all) as f32);

@@ -7,15 +7,23 @@
 //! ([`environment`]).
 
 pub mod atomic_file;
+pub mod contender;
 pub mod environment;
 mod error;
 pub mod figure;
 mod nearest;
 mod page;
+pub mod report;
 pub mod ron_file;
 pub mod run_folder;
+pub mod runner;
+pub mod score;
 pub mod table;
+pub mod trial;
 
+pub use contender::{Contender, Setting};
 pub use error::Error;
 pub use nearest::nearest;
 pub use page::Page;
+pub use runner::{Comparison, Progress, run};
+pub use trial::{Metric, Role, Trial};

@@ -1,0 +1,140 @@
+//! What is compared: optimizers, each with the settings that it may be tuned over.
+
+use serde::{Deserialize, Serialize};
+use velo_optimizer::{Optimizer, OptimizerConfig, ParamLayout, Schedule};
+
+use crate::Error;
+
+/// One way to run an optimizer: the rule, its schedule, and what overrides the rule's own choices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    /// Short name, unique within its contender, such as `rate 0.003`.
+    pub label: String,
+    /// The rule with its hyper-parameters.
+    pub optimizer: OptimizerConfig,
+    /// Schedule over the steps of the trial.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Replaces the rule's coefficient of decoupled weight decay.
+    #[serde(default)]
+    pub weight_decay: Option<f32>,
+    /// Replaces the native step multiplier, `1`.
+    #[serde(default)]
+    pub step_multiplier: Option<f32>,
+}
+
+impl Setting {
+    /// An optimizer with its own weight decay and step multiplier.
+    pub fn new(label: impl Into<String>, optimizer: OptimizerConfig, schedule: Schedule) -> Self {
+        Self { label: label.into(), optimizer, schedule, weight_decay: None, step_multiplier: None }
+    }
+
+    /// The optimizer for parameters of that layout and a run of `horizon` steps.
+    ///
+    /// # Errors
+    /// [`Error::Optimizer`] for a hyper-parameter outside its domain or weights that cannot be read.
+    pub fn build(&self, layout: &ParamLayout, horizon: u64) -> Result<Box<dyn Optimizer>, Error> {
+        self.schedule.check()?;
+        let mut optimizer = self.optimizer.build(layout)?;
+        optimizer.set_schedule(self.schedule);
+        optimizer.set_horizon(Some(horizon));
+        if let Some(coefficient) = self.weight_decay {
+            optimizer.set_weight_decay(coefficient);
+        }
+        if let Some(multiplier) = self.step_multiplier {
+            optimizer.set_step_multiplier(multiplier);
+        }
+        Ok(optimizer)
+    }
+}
+
+/// An optimizer as it stands in a table. With several settings it is tuned: per task, the best one on the tuning
+/// seeds is what the report shows, on other seeds; the number of settings stands beside every score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contender {
+    /// Name in tables and figures.
+    pub label: String,
+    /// At least one.
+    pub settings: Vec<Setting>,
+}
+
+impl Contender {
+    /// A contender that is run as it is, without any tuning.
+    pub fn fixed(label: impl Into<String>, optimizer: OptimizerConfig, schedule: Schedule) -> Self {
+        Self { label: label.into(), settings: vec![Setting::new("as is", optimizer, schedule)] }
+    }
+
+    /// A contender tuned over learning rates.
+    pub fn over_rates(
+        label: impl Into<String>,
+        optimizer: &OptimizerConfig,
+        schedule: Schedule,
+        learning_rates: &[f32],
+    ) -> Self {
+        let at_rate =
+            |&rate: &f32| Setting::new(format!("rate {rate}"), optimizer.clone().with_learning_rate(rate), schedule);
+        Self { label: label.into(), settings: learning_rates.iter().map(at_rate).collect() }
+    }
+
+    /// Every setting of this contender combined with each of the weight decays; none leaves it as it is.
+    #[must_use]
+    pub fn times_weight_decays(self, weight_decays: &[f32]) -> Self {
+        self.times(weight_decays, "decay", |setting, value| setting.weight_decay = Some(value))
+    }
+
+    /// Every setting of this contender combined with each of the step multipliers; none leaves it as it is.
+    #[must_use]
+    pub fn times_step_multipliers(self, step_multipliers: &[f32]) -> Self {
+        self.times(step_multipliers, "multiplier", |setting, value| setting.step_multiplier = Some(value))
+    }
+
+    fn times(mut self, values: &[f32], word: &str, set: impl Fn(&mut Setting, f32)) -> Self {
+        if values.is_empty() {
+            return self;
+        }
+        let single = self.settings.len() == 1;
+        let combined = |setting: &Setting| {
+            let set = &set;
+            let setting = setting.clone();
+            values.iter().map(move |&value| {
+                let mut setting = setting.clone();
+                let label = format!("{word} {value}");
+                setting.label = if single { label } else { format!("{}, {label}", setting.label) };
+                set(&mut setting, value);
+                setting
+            })
+        };
+        self.settings = self.settings.iter().flat_map(combined).collect();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_has_one_labelled_setting_per_combination() {
+        let adamw = OptimizerConfig::from_name("adamw").unwrap();
+        let contender =
+            Contender::over_rates("tuned", &adamw, Schedule::Constant, &[1e-3, 1e-2]).times_weight_decays(&[0.0, 0.1]);
+        let labels: Vec<&str> = contender.settings.iter().map(|setting| setting.label.as_str()).collect();
+        let expected = ["rate 0.001, decay 0", "rate 0.001, decay 0.1", "rate 0.01, decay 0", "rate 0.01, decay 0.1"];
+        assert_eq!(labels, expected);
+        assert_eq!(contender.settings[2].optimizer.learning_rate(), 1e-2);
+        assert_eq!(contender.settings[1].weight_decay, Some(0.1));
+    }
+
+    #[test]
+    fn a_setting_hands_its_overrides_to_the_optimizer() {
+        let layout = ParamLayout::new([("w", vec![3])]).unwrap();
+        let adamw = OptimizerConfig::from_name("adamw").unwrap();
+        let schedule = Schedule::Cosine { warmup: 0.1, floor: 0.0 };
+        let contender = Contender::fixed("one", adamw, schedule).times_step_multipliers(&[0.5]);
+        let optimizer = contender.settings[0].build(&layout, 70).unwrap();
+        assert_eq!((optimizer.step_multiplier(), optimizer.horizon(), optimizer.schedule()), (0.5, Some(70), schedule));
+        assert_eq!(contender.settings[0].label, "multiplier 0.5");
+    }
+}

@@ -102,6 +102,28 @@ registry! {
     AdaDelta(AdaDeltaConfig) = AdaDeltaRule, "adadelta";
     /// The sign of a momentum.
     Lion(LionConfig) = LionRule, "lion";
+    /// RMSProp, optionally centred and with momentum.
+    RmsProp(RmsPropConfig) = RmsPropRule, "rmsprop";
+    /// Adam with factored second moments and relative steps.
+    Adafactor(AdafactorConfig) = AdafactorRule, "adafactor";
+    /// Adam with a trust ratio per tensor.
+    Lamb(LambConfig) = LambRule, "lamb";
+    /// Momentum with a trust ratio per tensor.
+    Lars(LarsConfig) = LarsRule, "lars";
+    /// Momentum of gradients normalised tensor by tensor.
+    NovoGrad(NovoGradConfig) = NovoGradRule, "novograd";
+    /// AdaGrad with covers of rows and columns.
+    Sm3(Sm3Config) = Sm3Rule, "sm3";
+    /// Orthogonalised momentum for matrices, Adam for the rest.
+    Muon(MuonConfig) = MuonRule, "muon";
+    /// Adam with an estimated step size.
+    Prodigy(ProdigyConfig) = ProdigyRule, "prodigy";
+    /// AdamW with an estimated step size.
+    DAdaptAdamW(DAdaptAdamWConfig) = DAdaptAdamWRule, "dadapt_adamw";
+    /// Gradient descent with averaging in place of a schedule.
+    ScheduleFreeSgd(ScheduleFreeSgdConfig) = ScheduleFreeSgdRule, "schedule_free_sgd";
+    /// AdamW with averaging in place of momentum and schedule.
+    ScheduleFreeAdamW(ScheduleFreeAdamWConfig) = ScheduleFreeAdamWRule, "schedule_free_adamw";
     /// Adam whose steps have a root mean square of one.
     NormalisedAdam(NormalisedAdamConfig) = NormalisedAdamRule, "normalised_adam";
 }

@@ -24,6 +24,150 @@ const CASES: &[Row] = &[
         let (learning_rate, weight_decay) = (case.number("learning_rate"), case.number("weight_decay"));
         AdamW(AdamWConfig { learning_rate, weight_decay, ..Default::default() })
     }),
+    ("optax_amsgrad", |case| {
+        AmsGrad(AmsGradConfig { learning_rate: case.number("learning_rate"), ..Default::default() })
+    }),
+    ("optax_adamax", |case| Adamax(AdamaxConfig { learning_rate: case.number("learning_rate"), ..Default::default() })),
+    ("optax_nadam", |case| NAdam(NAdamConfig { learning_rate: case.number("learning_rate"), ..Default::default() })),
+    ("optax_nadamw", |case| {
+        let (learning_rate, weight_decay) = (case.number("learning_rate"), case.number("weight_decay"));
+        NAdamW(NAdamWConfig { learning_rate, weight_decay, ..Default::default() })
+    }),
+    ("lo_nadamw", |case| {
+        OptListNAdamW(OptListNAdamWConfig {
+            learning_rate: case.number("learning_rate"),
+            beta1: case.number("beta1"),
+            beta2: case.number("beta2"),
+            epsilon: case.number("epsilon"),
+            weight_decay: case.number("adamw_weight_decay"),
+            l2_penalty: case.number("l2_weight_decay"),
+        })
+    }),
+    ("optax_radam", |case| RAdam(RAdamConfig { learning_rate: case.number("learning_rate"), ..Default::default() })),
+    ("optax_adabelief", |case| {
+        AdaBelief(AdaBeliefConfig { learning_rate: case.number("learning_rate"), ..Default::default() })
+    }),
+    ("optax_yogi", |case| Yogi(YogiConfig { learning_rate: case.number("learning_rate"), ..Default::default() })),
+    ("optax_adagrad", |case| {
+        AdaGrad(AdaGradConfig { learning_rate: case.number("learning_rate"), ..Default::default() })
+    }),
+    ("optax_adadelta", |case| {
+        AdaDelta(AdaDeltaConfig { learning_rate: case.number("learning_rate"), ..Default::default() })
+    }),
+    ("optax_lion", |case| {
+        let (learning_rate, weight_decay) = (case.number("learning_rate"), case.number("weight_decay"));
+        Lion(LionConfig { learning_rate, weight_decay, ..Default::default() })
+    }),
+    ("optax_adan", |case| Adan(AdanConfig { learning_rate: case.number("learning_rate"), ..Default::default() })),
+    ("optax_ademamix", |case| {
+        AdEmaMix(AdEmaMixConfig { learning_rate: case.number("learning_rate"), ..Default::default() })
+    }),
+    ("optax_adopt", |case| Adopt(AdoptConfig { learning_rate: case.number("learning_rate"), ..Default::default() })),
+    ("optax_rmsprop", |case| {
+        RmsProp(RmsPropConfig { learning_rate: case.number("learning_rate"), ..Default::default() })
+    }),
+    ("optax_rmsprop_centered", |case| {
+        RmsProp(RmsPropConfig {
+            learning_rate: case.number("learning_rate"),
+            decay: case.number("decay"),
+            epsilon: case.number("eps"),
+            centred: true,
+            ..Default::default()
+        })
+    }),
+    ("optax_rmsprop_mom", |case| {
+        RmsProp(RmsPropConfig {
+            learning_rate: case.number("learning_rate"),
+            decay: case.number("decay"),
+            epsilon: case.number("eps"),
+            momentum: case.number("momentum"),
+            ..Default::default()
+        })
+    }),
+    ("optax_adafactor_default", |case| {
+        Adafactor(AdafactorConfig { learning_rate: case.number("learning_rate"), ..Default::default() })
+    }),
+    ("optax_adafactor_factored", |case| {
+        Adafactor(AdafactorConfig {
+            learning_rate: case.number("learning_rate"),
+            min_dim_size_to_factor: 2,
+            ..Default::default()
+        })
+    }),
+    ("optax_adafactor_full", |case| {
+        let learning_rate = case.number("learning_rate");
+        Adafactor(AdafactorConfig {
+            learning_rate,
+            min_dim_size_to_factor: 2,
+            momentum: case.number("momentum"),
+            // optax does not multiply this decay by the learning rate.
+            weight_decay: case.number("weight_decay_rate") / learning_rate,
+            ..Default::default()
+        })
+    }),
+    ("optax_lamb", |case| {
+        Lamb(LambConfig {
+            learning_rate: case.number("learning_rate"),
+            weight_decay: case.number("weight_decay"),
+            ..Default::default()
+        })
+    }),
+    ("optax_lars", |case| {
+        Lars(LarsConfig {
+            learning_rate: case.number("learning_rate"),
+            momentum: case.number("momentum"),
+            weight_decay: case.number("weight_decay"),
+            ..Default::default()
+        })
+    }),
+    ("optax_novograd", |case| {
+        NovoGrad(NovoGradConfig {
+            learning_rate: case.number("learning_rate"),
+            weight_decay: case.number("weight_decay"),
+            ..Default::default()
+        })
+    }),
+    ("optax_sm3", |case| {
+        Sm3(Sm3Config {
+            learning_rate: case.number("learning_rate"),
+            momentum: case.number("momentum"),
+            ..Default::default()
+        })
+    }),
+    ("optax_muon", |case| Muon(MuonConfig { learning_rate: case.number("learning_rate"), ..Default::default() })),
+    ("optax_muon_wd", |case| {
+        Muon(MuonConfig {
+            learning_rate: case.number("learning_rate"),
+            weight_decay: case.number("weight_decay"),
+            nesterov: false,
+            adaptive: true,
+            ..Default::default()
+        })
+    }),
+    ("optax_prodigy", |case| {
+        Prodigy(ProdigyConfig { learning_rate: case.number("learning_rate"), ..Default::default() })
+    }),
+    ("optax_dadapt_adamw", |case| {
+        DAdaptAdamW(DAdaptAdamWConfig { learning_rate: case.number("learning_rate"), ..Default::default() })
+    }),
+    ("optax_schedule_free_sgd", |case| {
+        ScheduleFreeSgd(ScheduleFreeSgdConfig {
+            learning_rate: case.number("learning_rate"),
+            interpolation: case.number("b1"),
+            warmup_steps: case.number("warmup_steps") as u64,
+            ..Default::default()
+        })
+    }),
+    ("optax_schedule_free_adamw", |case| {
+        ScheduleFreeAdamW(ScheduleFreeAdamWConfig {
+            learning_rate: case.number("learning_rate"),
+            interpolation: case.number("b1"),
+            beta2: case.number("b2"),
+            warmup_steps: case.number("warmup_steps") as u64,
+            weight_decay: case.number("weight_decay"),
+            ..Default::default()
+        })
+    }),
 ];
 
 #[test]

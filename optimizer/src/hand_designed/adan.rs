@@ -5,7 +5,7 @@
 //! m ← β₁ m + (1-β₁) g
 //! w ← β₂ w + (1-β₂) d
 //! n ← β₃ n + (1-β₃) (g + (1-β₂) d)²         m̂, ŵ, n̂ divided by 1 - β^(t+1)
-//! p ← p - α ( (m̂ + (1-β₂) ŵ) / (√n̂ + ε) + λ p )
+//! p ← p - α ( (m̂ + (1-β₂) ŵ) / (√(n̂ + ε) + ε) + λ p )
 //! ```
 //!
 //! Differs from the paper in the weight `1-β₂` of the differences (the paper's `1-β` counts the other way round)
@@ -35,7 +35,7 @@ pub struct AdanConfig {
     pub beta2: f32,
     /// Decay `β₃` of the mean square.
     pub beta3: f32,
-    /// `ε`, added outside the root.
+    /// `ε`, added under the root and outside it.
     pub epsilon: f32,
     /// Decoupled decay `λ`.
     pub weight_decay: f32,
@@ -101,7 +101,7 @@ impl UpdateRule for AdanRule {
             let ahead = g + (1.0 - beta2) * difference;
             *n = beta3 * *n + (1.0 - beta3) * ahead * ahead;
             let direction = *m * mean_correction + *w * difference_correction;
-            step_size.apply(p, direction / ((*n * square_correction).sqrt() + epsilon));
+            step_size.apply(p, direction / ((*n * square_correction + epsilon).sqrt() + epsilon));
         }
     }
 }

@@ -60,7 +60,12 @@ impl UpdateRule for LambRule {
         checks::decay("beta2", config.beta2)?;
         checks::positive("epsilon", config.epsilon)?;
         checks::non_negative("weight_decay", config.weight_decay)?;
-        Ok(Self { layerwise: Layerwise::new(layout), config, mean: state.per_param("mean", layout), mean_square: state.per_param("mean_square", layout) })
+        Ok(Self {
+            layerwise: Layerwise::new(layout),
+            config,
+            mean: state.per_param("mean", layout),
+            mean_square: state.per_param("mean_square", layout),
+        })
     }
 
     fn configured_weight_decay(&self) -> f32 {
@@ -70,7 +75,8 @@ impl UpdateRule for LambRule {
     fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
         let LambConfig { learning_rate, beta1, beta2, epsilon, .. } = self.config;
         let [mean, mean_square] = parts(state, [self.mean, self.mean_square]);
-        let (mean_correction, square_correction) = (bias_correction(beta1, context.step), bias_correction(beta2, context.step));
+        let (mean_correction, square_correction) =
+            (bias_correction(beta1, context.step), bias_correction(beta2, context.step));
         let Layerwise { tensors, direction } = &mut self.layerwise;
         for tensor in tensors {
             let (params, grads) = (&mut params[tensor.clone()], &grads[tensor.clone()]);
@@ -81,7 +87,7 @@ impl UpdateRule for LambRule {
                 *v = beta2 * *v + (1.0 - beta2) * g * g;
                 *u = *m * mean_correction / ((*v * square_correction).sqrt() + epsilon) + context.weight_decay * p;
             }
-            let rate = learning_rate * context.rate * trust_ratio(params, direction);
+            let rate = learning_rate * context.rate * trust_ratio(params, direction, 1.0);
             for (p, &u) in params.iter_mut().zip(&*direction) {
                 *p -= rate * u;
             }

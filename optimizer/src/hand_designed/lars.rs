@@ -71,11 +71,7 @@ impl UpdateRule for LarsRule {
             for ((u, &p), &g) in direction.iter_mut().zip(&*params).zip(&grads[tensor.clone()]) {
                 *u = g + context.weight_decay * p;
             }
-            let trust = match trust_ratio(params, direction) {
-                1.0 => 1.0,
-                ratio => trust_coefficient * ratio,
-            };
-            let rate = learning_rate * context.rate * trust;
+            let rate = learning_rate * context.rate * trust_ratio(params, direction, trust_coefficient);
             for ((p, &u), m) in params.iter_mut().zip(&*direction).zip(&mut momentum[tensor.clone()]) {
                 *m = mu * *m + rate * u;
                 *p -= *m;

@@ -23,10 +23,10 @@ impl Layerwise {
     }
 }
 
-/// `‖p‖ / ‖u‖`, and one where either norm is zero: such a tensor would never move.
-pub(super) fn trust_ratio(params: &[f32], direction: &[f32]) -> f32 {
+/// `coefficient · ‖p‖ / ‖u‖`, and one where either norm is zero: such a tensor would never move.
+pub(super) fn trust_ratio(params: &[f32], direction: &[f32], coefficient: f32) -> f32 {
     let (params, direction) = (sum_of_squares(params).sqrt(), sum_of_squares(direction).sqrt());
-    if params == 0.0 || direction == 0.0 { 1.0 } else { (params / direction) as f32 }
+    if params == 0.0 || direction == 0.0 { 1.0 } else { coefficient * (params / direction) as f32 }
 }
 
 #[cfg(test)]
@@ -35,8 +35,8 @@ mod tests {
 
     #[test]
     fn a_tensor_of_zeros_is_trusted_fully() {
-        assert_eq!(trust_ratio(&[0.0, 0.0], &[3.0, 4.0]), 1.0);
-        assert_eq!(trust_ratio(&[3.0, 4.0], &[0.0, 0.0]), 1.0);
-        assert_eq!(trust_ratio(&[3.0, 4.0], &[0.0, 2.0]), 2.5);
+        assert_eq!(trust_ratio(&[0.0, 0.0], &[3.0, 4.0], 0.5), 1.0);
+        assert_eq!(trust_ratio(&[3.0, 4.0], &[0.0, 0.0], 0.5), 1.0);
+        assert_eq!(trust_ratio(&[3.0, 4.0], &[0.0, 2.0], 0.5), 1.25);
     }
 }

@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::checks;
-use super::moments::bias_correction;
+use super::moments::Moments;
 use super::step_size::StepSize;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
@@ -70,16 +70,9 @@ impl UpdateRule for NAdamRule {
 
     fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
         let NAdamConfig { learning_rate, beta1, beta2, epsilon, .. } = self.config;
-        let [mean, mean_square] = parts(state, [self.mean, self.mean_square]);
+        let moments = Moments { beta1, beta2, epsilon };
         let step_size = StepSize::new(learning_rate, context);
-        let of_mean = beta1 * bias_correction(beta1, context.step + 1);
-        let of_gradient = (1.0 - beta1) * bias_correction(beta1, context.step);
-        let square_correction = bias_correction(beta2, context.step);
-        for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            step_size.apply(p, (of_mean * *m + of_gradient * g) / ((*v * square_correction).sqrt() + epsilon));
-        }
+        moments.nadam(params, grads, parts(state, [self.mean, self.mean_square]), context.step, step_size);
     }
 }
 

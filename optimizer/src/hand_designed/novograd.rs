@@ -61,9 +61,10 @@ impl UpdateRule for NovoGradRule {
         checks::positive("epsilon", config.epsilon)?;
         checks::non_negative("weight_decay", config.weight_decay)?;
         let momentum = state.per_param("momentum", layout);
-        let tensors = layout.tensors().iter().map(|tensor| {
-            (tensor.range.clone(), state.tensor(&format!("squared_norm/{}", tensor.name), &[]))
-        });
+        let tensors = layout
+            .tensors()
+            .iter()
+            .map(|tensor| (tensor.range.clone(), state.tensor(&format!("squared_norm/{}", tensor.name), &[])));
         Ok(Self { config, momentum, tensors: tensors.collect() })
     }
 

@@ -2,15 +2,16 @@
 //! in papers on learned optimizers.
 //!
 //! ```text
-//! g ← g + ℓ p
+//! g ← g - ℓ p
 //! m ← β₁ m + (1-β₁) g
 //! v ← β₂ v + (1-β₂) g²
 //! α' = α √(1 - β₂^(t+1)) / (1 - β₁^(t+1))
 //! p ← p - α' ( (β₁ m + (1-β₁) g) / (√v + ε) + λ p )
 //! ```
 //!
-//! Differs from [`NAdamW`](super::NAdamW) in the corrections of momentum and `ε`, in a second decay `ℓ` that goes
-//! through the averages, and in the decoupled one, which follows the corrected rate `α'`.
+//! Differs from [`NAdamW`](super::NAdamW) in the corrections of momentum and `ε`, in a second coefficient `ℓ` that
+//! goes through the averages (with the sign of the published code, which makes weights grow), and in the decoupled
+//! decay, which follows the corrected rate `α'`.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +39,7 @@ pub struct OptListNAdamWConfig {
     pub epsilon: f32,
     /// Decoupled decay `λ`.
     pub weight_decay: f32,
-    /// Decay `ℓ` added to the gradient.
+    /// Coefficient `ℓ` of the parameters taken off the gradient.
     pub l2_penalty: f32,
 }
 
@@ -80,7 +81,7 @@ impl UpdateRule for OptListNAdamWRule {
         let correction = bias_correction(beta1, context.step) / bias_correction(beta2, context.step).sqrt();
         let step_size = StepSize::new(learning_rate * correction, context);
         for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
-            let g = g + l2_penalty * *p;
+            let g = g - l2_penalty * *p;
             *m = beta1 * *m + (1.0 - beta1) * g;
             *v = beta2 * *v + (1.0 - beta2) * g * g;
             step_size.apply(p, (beta1 * *m + (1.0 - beta1) * g) / (v.sqrt() + epsilon));

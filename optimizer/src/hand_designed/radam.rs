@@ -19,7 +19,7 @@ use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
 
 /// Below this many effective samples the variance of the second moment has no bound to speak of.
-const TRACTABLE_SAMPLES: f64 = 5.0;
+const TRACTABLE_SAMPLES: f32 = 5.0;
 
 /// Rectified Adam.
 pub type RAdam = RuleOptimizer<RAdamRule>;
@@ -52,6 +52,7 @@ pub struct RAdamRule {
     config: RAdamConfig,
     mean: Slot,
     mean_square: Slot,
+    sample_limit: f32,
 }
 
 impl UpdateRule for RAdamRule {
@@ -64,7 +65,12 @@ impl UpdateRule for RAdamRule {
         checks::decay("beta2", config.beta2)?;
         checks::positive("epsilon", config.epsilon)?;
         checks::non_negative("weight_decay", config.weight_decay)?;
-        Ok(Self { config, mean: state.per_param("mean", layout), mean_square: state.per_param("mean_square", layout) })
+        Ok(Self {
+            sample_limit: sample_limit(config.beta2),
+            config,
+            mean: state.per_param("mean", layout),
+            mean_square: state.per_param("mean_square", layout),
+        })
     }
 
     fn configured_weight_decay(&self) -> f32 {
@@ -77,7 +83,7 @@ impl UpdateRule for RAdamRule {
         let step_size = StepSize::new(learning_rate, context);
         let mean_correction = bias_correction(beta1, context.step);
         let square_correction = bias_correction(beta2, context.step);
-        let rectifier = rectifier(beta2, context.step);
+        let rectifier = rectifier(beta2, self.sample_limit, context.step);
         for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
             *m = beta1 * *m + (1.0 - beta1) * g;
             *v = beta2 * *v + (1.0 - beta2) * g * g;
@@ -91,14 +97,22 @@ impl UpdateRule for RAdamRule {
     }
 }
 
+/// `ρ∞` for the decimal fraction that was asked for: `0.999` gives 1999, its nearest `f32` would give 1999.03.
+fn sample_limit(beta2: f32) -> f32 {
+    let decimal: f64 = beta2.to_string().parse().unwrap_or(f64::from(beta2));
+    (2.0 / (1.0 - decimal) - 1.0) as f32
+}
+
 /// `r` of the module's formula, if the second moment can be trusted.
-fn rectifier(beta2: f32, step: u64) -> Option<f32> {
-    let (beta2, done) = (f64::from(beta2), (step + 1) as f64);
-    let limit = 2.0 / (1.0 - beta2) - 1.0;
+///
+/// `ρ` is a small difference of numbers near `ρ∞`. It is taken in `f32` like the published implementation does,
+/// so that the first rectified steps, where the rounding shows, agree with it.
+fn rectifier(beta2: f32, limit: f32, step: u64) -> Option<f32> {
+    let done = (step + 1) as f32;
     let power = beta2.powf(done);
     let samples = limit - 2.0 * done * power / (1.0 - power);
     let ratio = (samples - 4.0) * (samples - 2.0) * limit / ((limit - 4.0) * (limit - 2.0) * samples);
-    (samples >= TRACTABLE_SAMPLES).then(|| ratio.sqrt() as f32)
+    (samples >= TRACTABLE_SAMPLES).then(|| ratio.sqrt())
 }
 
 #[cfg(test)]
@@ -107,8 +121,8 @@ mod tests {
 
     #[test]
     fn the_rectifier_starts_late_and_tends_to_one() {
-        assert_eq!(rectifier(0.999, 3), None);
-        assert!(rectifier(0.999, 10).unwrap() < 0.1);
-        assert!((rectifier(0.999, 100_000).unwrap() - 1.0).abs() < 1e-3);
+        assert_eq!(rectifier(0.999, 1999.0, 3), None);
+        assert!(rectifier(0.999, 1999.0, 10).unwrap() < 0.1);
+        assert!((rectifier(0.999, 1999.0, 100_000).unwrap() - 1.0).abs() < 1e-3);
     }
 }

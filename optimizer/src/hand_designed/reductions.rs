@@ -21,10 +21,29 @@ pub(super) fn dot(left: &[f32], right: &[f32]) -> f64 {
     sum_of_products(left, right, |x, y| x * y)
 }
 
+/// `√mean(x²)`.
+pub(super) fn root_mean_square(values: &[f32]) -> f32 {
+    (sum_of_squares(values) / values.len().max(1) as f64).sqrt() as f32
+}
+
 /// `1 / √(floor + mean(x²))`: what scales a tensor to a root mean square of one.
 pub(super) fn reciprocal_rms(values: &[f32], floor: f32) -> f32 {
     let mean_square = sum_of_squares(values) / values.len().max(1) as f64;
     (f64::from(floor) + mean_square).sqrt().recip() as f32
+}
+
+/// `Σ term(i)` over `0..len`, for terms of more than two slices.
+pub(super) fn sum_of(len: usize, term: impl Fn(usize) -> f32) -> f64 {
+    let mut terms = [0.0; BLOCK];
+    let mut total = 0.0;
+    for start in (0..len).step_by(BLOCK) {
+        let terms = &mut terms[..BLOCK.min(len - start)];
+        for (offset, value) in terms.iter_mut().enumerate() {
+            *value = term(start + offset);
+        }
+        total += sum_of_products(terms, terms, |x, _| x);
+    }
+    total
 }
 
 fn sum_of_products(left: &[f32], right: &[f32], product: impl Fn(f32, f32) -> f32) -> f64 {
@@ -59,6 +78,7 @@ mod tests {
         let magnitudes: i64 = (0..2050).map(|index| (index % 7 - 3i64).abs()).sum();
         assert_eq!(sum_of_squares(&values), squares as f64);
         assert_eq!(sum_of_magnitudes(&values), magnitudes as f64);
+        assert_eq!(sum_of(2050, |index| values[index] * values[index]), squares as f64);
     }
 
     #[test]

@@ -1,0 +1,257 @@
+//! What every task promises, checked over draws of every family and over every named task.
+
+mod support;
+
+use proptest::prelude::*;
+use support::Reference;
+use velo_optimizer::hand_designed::{Adam, AdamConfig};
+use velo_tasks::family::families;
+use velo_tasks::models::{Backend, Loss, ModelConfig};
+use velo_tasks::registry::{named, named_tasks};
+use velo_tasks::rng::Stream;
+use velo_tasks::{Augmentation, Batch, Scope, Split, Task, TaskConfig, training};
+
+const DRAWS: u64 = 12;
+
+/// Some draws of every family, and every named task.
+fn all_tasks() -> Vec<TaskConfig> {
+    let draws = families().iter().flat_map(|family| (0..DRAWS).map(|seed| family.sample(seed)));
+    draws.chain(named_tasks().map(|(name, _)| named(name).unwrap())).collect()
+}
+
+fn train_batch(seed: u64, index: u64) -> Batch {
+    Batch { seed, split: Split::Train, index }
+}
+
+/// Initial parameters, moved a little so that no bias is zero and an output layer that starts at zero has gradients behind it.
+fn some_params(task: &dyn Task) -> Vec<f32> {
+    let mut params = vec![0.0; task.layout().len()];
+    task.init(3, &mut params);
+    let noise = Stream::new(9, 9);
+    params.iter_mut().enumerate().for_each(|(i, p)| *p += 0.05 * noise.normal(i as u64));
+    params
+}
+
+fn gradient(task: &mut dyn Task, params: &[f32], batch: Batch) -> (f32, Vec<f32>) {
+    let mut grads = vec![f32::NAN; params.len()];
+    let loss = task.loss_and_grad(params, batch, &mut grads);
+    (loss, grads)
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
+}
+
+#[test]
+fn gradients_agree_with_differences_of_a_double_precision_loss() {
+    for config in all_tasks() {
+        let batch = train_batch(5, 11);
+        let reference = Reference::new(&config, batch);
+        for backend in [Backend::Dense, Backend::Autodiff] {
+            let mut task = config.build_with(backend).unwrap();
+            let params = some_params(task.as_ref());
+            let (loss, grads) = gradient(task.as_mut(), &params, batch);
+            let exact: Vec<_> = params.iter().map(|&p| f64::from(p)).collect();
+            let exact = reference.loss(&exact);
+            assert!((f64::from(loss) - exact).abs() < 1e-5 * (1.0 + exact), "{loss} against {exact}: {config:?}");
+            for number in 0..3 {
+                let stream = Stream::new(21, number);
+                let direction: Vec<_> = (0..params.len() as u64).map(|i| f64::from(stream.normal(i))).collect();
+                let expected = reference.slope_along(&params, &direction);
+                let found: f64 = grads.iter().zip(&direction).map(|(&g, d)| f64::from(g) * d).sum();
+                let tolerance = 1e-4 * (expected.abs() + norm(&grads));
+                assert!((found - expected).abs() < tolerance, "{backend:?}: {found} against {expected}: {config:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn both_backends_agree_element_by_element() {
+    for config in all_tasks() {
+        let (mut dense, mut graph) = (config.build().unwrap(), config.build_with(Backend::Autodiff).unwrap());
+        let params = some_params(dense.as_ref());
+        let (dense_loss, dense_grads) = gradient(dense.as_mut(), &params, train_batch(1, 2));
+        let (graph_loss, graph_grads) = gradient(graph.as_mut(), &params, train_batch(1, 2));
+        assert!((dense_loss - graph_loss).abs() < 1e-5 * (1.0 + graph_loss), "{dense_loss} against {graph_loss}");
+        let largest = graph_grads.iter().fold(0.0f32, |largest, g| largest.max(g.abs()));
+        for (a, b) in dense_grads.iter().zip(&graph_grads) {
+            assert!((a - b).abs() < 1e-5 * largest, "{a} against {b}: {config:?}");
+        }
+        for split in [Split::Train, Split::Validation] {
+            let (a, b) = (dense.evaluate(&params, split), graph.evaluate(&params, split));
+            assert!((a.loss - b.loss).abs() < 1e-5 * (1.0 + b.loss), "{a:?} against {b:?}");
+        }
+    }
+}
+
+#[test]
+fn a_disguised_gradient_agrees_with_differences_of_the_disguised_loss() {
+    for (index, family) in families().iter().enumerate() {
+        for scope in [Scope::Global, Scope::PerTensor, Scope::PerParameter] {
+            let mut config = family.sample(100 + index as u64);
+            config.augmentations = vec![Augmentation::Reparametrise { scope, decades: 1.0, seed: 4 }];
+            let mut task = config.build().unwrap();
+            let mut params = vec![0.0; task.layout().len()];
+            task.init(3, &mut params);
+            let batch = train_batch(5, 6);
+            let (loss, grads) = gradient(task.as_mut(), &params, batch);
+            // Along the gradient, far enough that rounding of the single-precision loss does not matter; Richardson
+            // extrapolation removes the cubic term.
+            let steepness = norm(&grads);
+            let reach = 0.02 * f64::from(loss) / steepness;
+            let mut difference = |step: f64| {
+                let mut at = |sign: f64| {
+                    let moved = params.iter().zip(&grads);
+                    let moved: Vec<_> =
+                        moved.map(|(&p, &g)| (f64::from(p) + sign * step * f64::from(g) / steepness) as f32).collect();
+                    f64::from(task.loss(&moved, batch))
+                };
+                (at(1.0) - at(-1.0)) / (2.0 * step)
+            };
+            let slope = (4.0 * difference(reach / 2.0) - difference(reach)) / 3.0;
+            assert!((slope / steepness - 1.0).abs() < 1e-2, "{slope} against {steepness}: {config:?}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_a_pure_function_of_seed_split_and_index() {
+    for config in all_tasks() {
+        let mut task = config.build().unwrap();
+        let params = some_params(task.as_ref());
+        let batches = [
+            train_batch(1, 0),
+            train_batch(1, 1),
+            train_batch(2, 0),
+            Batch { split: Split::Validation, ..train_batch(1, 0) },
+        ];
+        let forwards = batches.map(|batch| task.loss(&params, batch).to_bits());
+        let mut again = config.build().unwrap();
+        let mut backwards = batches;
+        backwards.reverse();
+        let mut backwards = backwards.map(|batch| again.loss(&params, batch).to_bits());
+        backwards.reverse();
+        assert_eq!(forwards, backwards, "asked in another order: {config:?}");
+        let different: std::collections::BTreeSet<_> = forwards.iter().collect();
+        assert_eq!(different.len(), batches.len(), "{config:?}");
+    }
+}
+
+#[test]
+fn any_thread_computes_the_same_bits() {
+    for config in all_tasks() {
+        let compute = || {
+            let mut task = config.build().unwrap();
+            let params = some_params(task.as_ref());
+            let (loss, grads) = gradient(task.as_mut(), &params, train_batch(8, 3));
+            (loss.to_bits(), grads.iter().map(|g| g.to_bits()).collect::<Vec<_>>())
+        };
+        let here = compute();
+        let there = std::thread::scope(|scope| {
+            let threads = [scope.spawn(compute), scope.spawn(compute)];
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert!(there.iter().all(|result| *result == here), "{config:?}");
+        assert_eq!(velo_tasks::worker::single_threaded(compute).unwrap(), here);
+    }
+}
+
+#[test]
+fn a_classifier_with_a_zero_output_layer_starts_at_the_logarithm_of_the_classes() {
+    for mut config in all_tasks().into_iter().filter(|config| config.loss == Loss::SoftmaxCrossEntropy) {
+        let ModelConfig::Mlp(mlp) = &mut config.model;
+        mlp.output_scale = 0.0;
+        let classes = config.data.load().unwrap().target().outputs() as f32;
+        let mut task = config.build().unwrap();
+        let mut params = vec![f32::NAN; task.layout().len()];
+        task.init(0, &mut params);
+        for split in [Split::Train, Split::Validation] {
+            assert!((task.evaluate(&params, split).loss - classes.ln()).abs() < 1e-5, "{config:?}");
+        }
+        // Balanced classes cost as much; unbalanced ones can be told apart from even odds.
+        assert!(task.reference_loss() <= classes.ln() + 1e-5 && task.reference_loss() > 0.5 * classes.ln());
+    }
+}
+
+#[test]
+fn two_hundred_steps_of_adam_lower_the_training_loss() {
+    for config in all_tasks() {
+        let mut task = config.build().unwrap();
+        let mut params = vec![0.0; task.layout().len()];
+        task.init(1, &mut params);
+        let before = task.evaluate(&params, Split::Train).loss;
+        let adam = AdamConfig { learning_rate: 3e-3, ..AdamConfig::default() };
+        let mut optimizer = Adam::new(task.layout(), adam).unwrap();
+        let curve = training::train(task.as_mut(), &mut optimizer, 1, 200, 200).unwrap();
+        assert!(curve.train.loss < before, "{before} became {}: {config:?}", curve.train.loss);
+    }
+}
+
+#[test]
+fn impossible_shapes_are_refused_by_the_name_of_the_field() {
+    let complaint = |change: &dyn Fn(&mut TaskConfig)| {
+        let mut config = named("digits_mlp").unwrap();
+        change(&mut config);
+        config.build().err().expect("refused").to_string()
+    };
+    let hidden = |widths: &'static [usize]| {
+        complaint(&|config| {
+            let ModelConfig::Mlp(mlp) = &mut config.model;
+            mlp.hidden = widths.to_vec();
+        })
+    };
+    assert_eq!(hidden(&[32, 0]), "model.hidden[1] is 0, expected 1 to 8192");
+    assert_eq!(hidden(&[1; 65]), "model.hidden: number of layers is 65, expected 0 to 64");
+    assert_eq!(complaint(&|config| config.batch_size = 0), "batch_size is 0, expected 1 to 65536");
+    assert_eq!(
+        complaint(&|config| config.loss = Loss::Huber),
+        "loss is Huber, expected a loss for targets of kind Class(10)"
+    );
+    let from_ron = |data: &str| {
+        let text = format!(
+            "(name: \"t\", data: {data}, model: Mlp((hidden: [4], activation: Relu)), loss: SoftmaxCrossEntropy, batch_size: 8)"
+        );
+        ron::from_str::<TaskConfig>(&text).map(|config| config.build().err().map(|error| error.to_string()))
+    };
+    let refused = |data: &str| from_ron(data).unwrap().expect("refused");
+    assert_eq!(refused("GaussianMixture((classes: 1))"), "data.classes is 1, expected 2 to 1000");
+    assert_eq!(refused("Glyphs((side: 1))"), "data.side is 1, expected 2 to 32");
+    assert_eq!(refused("Teacher((outputs: 1))"), "data.outputs is 1, expected 2 to 1000");
+    assert_eq!(refused("Teacher((label_noise: 1.5))"), "data.label_noise is 1.5, expected 0 to 1");
+    assert_eq!(refused("Glyphs((rows: Fixed(20)))"), "data.rows is 20, expected 100 to 1000000");
+    assert_eq!(from_ron("Glyphs((rows: Fresh))").unwrap(), None);
+    let misspelt = from_ron("Glyphs((clases: 3))").unwrap_err().to_string();
+    assert!(misspelt.contains("clases") && misspelt.contains("classes"), "{misspelt}");
+}
+
+#[test]
+fn an_unknown_activation_is_refused_with_those_that_exist() {
+    let error =
+        ron::from_str::<velo_tasks::models::MlpConfig>("(hidden: [], activation: Rleu)").unwrap_err().to_string();
+    for name in ["Rleu", "Relu", "Tanh", "Silu", "Gelu"] {
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_draw_survives_ron_and_replays_exactly(family in 0..families().len(), seed: u64, decades in 0.0f32..6.0) {
+        let mut config = families()[family].sample(seed);
+        config.augmentations.push(Augmentation::Reparametrise { scope: Scope::PerTensor, decades, seed });
+        let text = ron::to_string(&config).unwrap();
+        let read: TaskConfig = ron::from_str(&text).unwrap();
+        prop_assert_eq!(&read, &config);
+        let [first, second] = [&config, &read].map(|config| {
+            let mut task = config.build().unwrap();
+            let mut params = vec![0.0; task.layout().len()];
+            task.init(seed, &mut params);
+            let (loss, grads) = gradient(task.as_mut(), &params, train_batch(seed, 1));
+            prop_assert!(loss.is_finite(), "{text}");
+            Ok((loss.to_bits(), grads.iter().map(|g| g.to_bits()).collect::<Vec<_>>()))
+        });
+        prop_assert_eq!(first?, second?);
+    }
+}

@@ -12,13 +12,16 @@
 //! with replacement *within each task* (Agarwal et al. 2021, arXiv 2108.13264). The draws are counter-based: the
 //! same ratios give the same interval.
 
+use serde::{Deserialize, Serialize};
 use velo_tasks::rng::Stream;
 
+use crate::Error;
 use crate::figure::Interval;
 use crate::trial::{Metric, Role, Trial};
 
 /// The constants of a score; they belong beside every number that it gives.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ScoreRules {
     /// Added to both losses, as a share of the task's reference loss.
     pub floor: f64,
@@ -33,6 +36,31 @@ pub struct ScoreRules {
 impl Default for ScoreRules {
     fn default() -> Self {
         Self { floor: 1e-3, cap: 10.0, resamples: 2000, seed: 0 }
+    }
+}
+
+impl ScoreRules {
+    /// Refuses constants that make no score.
+    ///
+    /// # Errors
+    /// [`Error::InvalidField`] naming the field.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |field: &str, found: String, expected: &str| {
+            Err(Error::InvalidField {
+                field: format!("score.{field}"),
+                problem: format!("is {found}, expected {expected}"),
+            })
+        };
+        if !(0.0..=1.0).contains(&self.floor) {
+            return refuse("floor", self.floor.to_string(), "a share of the reference loss, 0 to 1");
+        }
+        if !(self.cap > 1.0 && self.cap.is_finite()) {
+            return refuse("cap", self.cap.to_string(), "a finite ratio above 1");
+        }
+        if !(100..=1_000_000).contains(&self.resamples) {
+            return refuse("resamples", self.resamples.to_string(), "100 to 1000000");
+        }
+        Ok(())
     }
 }
 
@@ -216,6 +244,14 @@ mod tests {
         let interval = stratified_bootstrap(&[&values], mean, 4000, 3).unwrap();
         assert_eq!((interval.low, interval.value, interval.high), (0.3, 0.5, 0.7));
         assert_eq!(stratified_bootstrap(&[&values], mean, 4000, 3).unwrap(), interval);
+    }
+
+    #[test]
+    fn constants_that_make_no_score_are_refused() {
+        let message = ScoreRules { cap: 1.0, ..EXACT }.check().unwrap_err().to_string();
+        assert_eq!(message, "score.cap: is 1, expected a finite ratio above 1");
+        assert!(ScoreRules { floor: f64::NAN, ..EXACT }.check().is_err());
+        assert!(EXACT.check().is_ok());
     }
 
     #[test]

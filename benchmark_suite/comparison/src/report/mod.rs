@@ -7,7 +7,7 @@ mod summary;
 mod tasks;
 
 pub use curves::{learning_curves, ratio_figure};
-pub use summary::{score_sentence, summary_table};
+pub use summary::{score_sentence, summary_csv, summary_table};
 pub use tasks::{detail_table, loss_table};
 
 use crate::score::ScoreRules;

@@ -1,6 +1,7 @@
 //! One row per contender: how it stands against the baseline over all tasks and seeds, and what it cost.
 
-use super::{contenders, reported};
+use super::numbers::mean_and_deviation;
+use super::{contenders, of, reported, tasks};
 use crate::figure::Interval;
 use crate::score::{self, ScoreRules};
 use crate::table::{Align, Cell, Table};
@@ -47,6 +48,55 @@ pub fn summary_table(trials: &[Trial], baseline: &str, rules: &ScoreRules) -> Ta
         table.push(row);
     }
     table
+}
+
+/// The numbers behind the report as CSV: a row per contender, task (and `all`) and metric.
+pub fn summary_csv(trials: &[Trial], baseline: &str, rules: &ScoreRules) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut row = |fields: [String; 10]| writer.write_record(fields).expect("rows go to memory");
+    row([
+        "contender",
+        "settings_tried",
+        "task",
+        "metric",
+        "seeds",
+        "mean_loss",
+        "deviation",
+        "ratio",
+        "ratio_low",
+        "ratio_high",
+    ]
+    .map(str::to_owned));
+    let shown = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    for contender in contenders(trials) {
+        for metric in [Metric::TrainLoss, Metric::ValidationLoss] {
+            let ratios = score::ratios(trials, contender, baseline, metric, rules);
+            let mut line = |task: &str, own: &[&Trial], loss: Option<(f64, f64)>, ratio: Option<Interval>| {
+                row([
+                    contender.to_owned(),
+                    own.first().map_or(0, |trial| trial.settings_tried).to_string(),
+                    task.to_owned(),
+                    metric.label().replace(' ', "_"),
+                    own.len().to_string(),
+                    shown(loss.map(|(mean, _)| mean)),
+                    shown(loss.map(|(_, deviation)| deviation)),
+                    shown(ratio.map(|interval| interval.value)),
+                    shown(ratio.map(|interval| interval.low)),
+                    shown(ratio.map(|interval| interval.high)),
+                ]);
+            };
+            for task in tasks(trials) {
+                let own = of(trials, task, contender);
+                let losses: Vec<f64> = own.iter().map(|trial| trial.loss(metric)).collect();
+                let ratio = ratios.iter().find(|ratios| ratios.task == task);
+                let interval = ratio.and_then(|ratios| score::aggregate_task(ratios, rules));
+                line(task, &own, mean_and_deviation(&losses), interval);
+            }
+            let all: Vec<&Trial> = reported(trials).filter(|trial| trial.contender == contender).collect();
+            line("all", &all, None, score::aggregate(&ratios, rules));
+        }
+    }
+    String::from_utf8(writer.into_inner().expect("writing to memory does not fail")).expect("labels are UTF-8")
 }
 
 /// What the ratios of the summary are, in a sentence with their constants.
@@ -96,6 +146,9 @@ mod tests {
         // 2 and 2. Validation: 0.5 and 1 on digits, 1 and 0.1 on wine; the middle two are 0.5 and 1.
         assert_eq!((text(0, 0), text(0, 2), text(0, 3)), ("adam", "1.000", "baseline"));
         assert_eq!((text(1, 0), text(1, 2), text(1, 4), text(1, 6)), ("learned", "2.000", "0.750", "1/4"));
+        let csv = summary_csv(&trials(), "adam", &rules);
+        assert_eq!(csv.lines().count(), 1 + 2 * 2 * (2 + 1));
+        assert!(csv.contains("\nlearned,1,all,training_loss,4,,,2,"), "{csv}");
         // A quarter of a second for twenty steps.
         assert_eq!(text(1, 7), "12500.0");
     }

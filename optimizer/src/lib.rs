@@ -27,6 +27,6 @@ pub use layout::{ParamLayout, TensorLayout};
 pub use learned::{LearnedOptimizer, LearnedRule};
 pub use optimizer::{NonFinitePolicy, Optimizer, StepOutcome};
 pub use param_mlp::Activation;
-pub use registry::OptimizerConfig;
+pub use registry::{LearnedConfig, OptimizerConfig};
 pub use schedule::Schedule;
 pub use weights::{Architecture, LearnedWeights};

@@ -5,11 +5,13 @@
 //! fields that are left out have their defaults, fields that do not exist are errors. Variants may also be
 //! spelled like [`name`](OptimizerConfig::name), in snake case.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use crate::hand_designed::*;
+use crate::hand_designed::{checks, *};
 use crate::rule::{RuleOptimizer, UpdateRule};
-use crate::{Error, Optimizer, ParamLayout};
+use crate::{Error, LearnedOptimizer, LearnedWeights, Optimizer, ParamLayout};
 
 /// Declares the enum and the matches over it from one table, so that a new rule is one line here.
 macro_rules! registry {
@@ -18,6 +20,9 @@ macro_rules! registry {
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         pub enum OptimizerConfig {
             $($(#[$doc])* #[serde(alias = $name)] $variant($config),)*
+            /// A frozen learned optimizer.
+            #[serde(alias = "learned")]
+            Learned(LearnedConfig),
         }
 
         impl OptimizerConfig {
@@ -27,24 +32,28 @@ macro_rules! registry {
             /// An optimizer for parameters of that layout.
             ///
             /// # Errors
-            /// [`Error::InvalidHyperParameter`] naming the field.
+            /// [`Error::InvalidHyperParameter`] naming the field; for a learned optimizer also what
+            /// [`LearnedWeights::load`] returns.
             pub fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
                 match self {
                     $(Self::$variant(config) => boxed::<$rule>(layout, config),)*
+                    Self::Learned(config) => config.build(layout),
                 }
             }
 
-            /// The name of the rule, equal to [`Optimizer::name`].
+            /// The name of the rule; for a learned optimizer, whose architecture is in its file, `learned`.
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$variant(_) => $name,)*
+                    Self::Learned(_) => LEARNED,
                 }
             }
 
-            /// The learning rate, before schedule and step multiplier.
+            /// The learning rate, before schedule and step multiplier; the multiplier of a learned optimizer.
             pub fn learning_rate(&self) -> f32 {
                 match self {
                     $(Self::$variant(config) => config.learning_rate,)*
+                    Self::Learned(config) => config.step_multiplier,
                 }
             }
 
@@ -53,6 +62,7 @@ macro_rules! registry {
             pub fn with_learning_rate(mut self, learning_rate: f32) -> Self {
                 match &mut self {
                     $(Self::$variant(config) => config.learning_rate = learning_rate,)*
+                    Self::Learned(config) => config.step_multiplier = learning_rate,
                 }
                 self
             }
@@ -116,6 +126,10 @@ registry! {
     Sm3(Sm3Config) = Sm3Rule, "sm3";
     /// Orthogonalised momentum for matrices, Adam for the rest.
     Muon(MuonConfig) = MuonRule, "muon";
+    /// Axis-wise preconditioning with a grafted step length.
+    Shampoo(ShampooConfig) = ShampooRule, "shampoo";
+    /// Adam in Shampoo's eigenbasis.
+    Soap(SoapConfig) = SoapRule, "soap";
     /// Adam with an estimated step size.
     Prodigy(ProdigyConfig) = ProdigyRule, "prodigy";
     /// AdamW with an estimated step size.
@@ -126,6 +140,40 @@ registry! {
     ScheduleFreeAdamW(ScheduleFreeAdamWConfig) = ScheduleFreeAdamWRule, "schedule_free_adamw";
     /// Adam whose steps have a root mean square of one.
     NormalisedAdam(NormalisedAdamConfig) = NormalisedAdamRule, "normalised_adam";
+}
+
+/// The name of all learned optimizers in configuration files.
+const LEARNED: &str = "learned";
+
+/// A frozen learned optimizer from a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearnedConfig {
+    /// Safetensors file of the weights.
+    pub weights: PathBuf,
+    /// Factor on every step; `1.0` is native.
+    #[serde(default = "native")]
+    pub step_multiplier: f32,
+    /// Coefficient of decoupled weight decay; the one in the file if left out.
+    #[serde(default)]
+    pub weight_decay: Option<f32>,
+}
+
+fn native() -> f32 {
+    1.0
+}
+
+impl LearnedConfig {
+    fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
+        checks::non_negative("step_multiplier", self.step_multiplier)?;
+        let mut optimizer = LearnedOptimizer::new(layout, LearnedWeights::load(&self.weights)?)?;
+        optimizer.set_step_multiplier(self.step_multiplier);
+        if let Some(coefficient) = self.weight_decay {
+            checks::non_negative("weight_decay", coefficient)?;
+            optimizer.set_weight_decay(coefficient);
+        }
+        Ok(Box::new(optimizer))
+    }
 }
 
 fn boxed<R>(layout: &ParamLayout, config: &R::Config) -> Result<Box<dyn Optimizer>, Error>
@@ -140,9 +188,14 @@ impl OptimizerConfig {
     /// The optimizer of that name with default hyper-parameters. Case, `-` and `_` do not matter.
     ///
     /// # Errors
-    /// [`Error::UnknownOptimizer`] with the nearest name.
+    /// [`Error::UnknownOptimizer`] with the nearest name; [`Error::InvalidHyperParameter`] for `learned`, which has no
+    /// default file of weights.
     pub fn from_name(name: &str) -> Result<Self, Error> {
         let wanted = plain(name);
+        if wanted == LEARNED {
+            let expected = "the path of a file of learned weights";
+            return Err(Error::InvalidHyperParameter { field: "weights", found: "missing".to_owned(), expected });
+        }
         let known = Self::NAMES.iter().find(|known| plain(known) == wanted);
         known.and_then(|known| Self::with_defaults(known)).ok_or_else(|| {
             let nearest = Self::NAMES.iter().min_by_key(|known| edit_distance(&plain(known), &wanted));
@@ -197,6 +250,16 @@ mod tests {
     fn a_misspelt_name_is_refused_with_the_nearest_one() {
         let error = OptimizerConfig::from_name("adamm_w").unwrap_err();
         assert_eq!(error.to_string(), "unknown optimizer \"adamm_w\"; did you mean \"adamw\"?");
+    }
+
+    #[test]
+    fn a_learned_optimizer_needs_a_file_that_exists() {
+        let error = OptimizerConfig::from_name("learned").unwrap_err();
+        assert_eq!(error.to_string(), "weights is missing, expected the path of a file of learned weights");
+        let config: OptimizerConfig = serde_json::from_str(r#"{"learned": {"weights": "no/such.file"}}"#).unwrap();
+        assert_eq!((config.name(), config.learning_rate()), ("learned", 1.0));
+        let error = config.build(&layout()).err().unwrap();
+        assert!(error.to_string().starts_with("no/such.file: "), "{error}");
     }
 
     #[test]

@@ -6,22 +6,22 @@
 use crate::Error;
 
 /// A finite number `≥ 0`: learning rates, weight decays, epsilons that may be switched off.
-pub(super) fn non_negative(field: &'static str, value: f32) -> Result<(), Error> {
+pub(crate) fn non_negative(field: &'static str, value: f32) -> Result<(), Error> {
     check(value.is_finite() && value >= 0.0, field, value, "a finite number of at least 0")
 }
 
 /// A finite number `> 0`.
-pub(super) fn positive(field: &'static str, value: f32) -> Result<(), Error> {
+pub(crate) fn positive(field: &'static str, value: f32) -> Result<(), Error> {
     check(value.is_finite() && value > 0.0, field, value, "a finite number above 0")
 }
 
 /// A decay of a running average, in `[0, 1)`.
-pub(super) fn decay(field: &'static str, value: f32) -> Result<(), Error> {
+pub(crate) fn decay(field: &'static str, value: f32) -> Result<(), Error> {
     check((0.0..1.0).contains(&value), field, value, "a decay in [0, 1)")
 }
 
 /// An integer `≥ 1`.
-pub(super) fn at_least_one(field: &'static str, value: u64) -> Result<(), Error> {
+pub(crate) fn at_least_one(field: &'static str, value: u64) -> Result<(), Error> {
     check(value >= 1, field, value, "at least 1")
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn sin_cos_turns(turns: f64) -> (f64, f64) {
         );
     let cosine =
         horner(square, [1.0, -0.5, 1.0 / 24.0, -1.0 / 720.0, 1.0 / 40_320.0, -1.0 / 3_628_800.0, 1.0 / 479_001_600.0]);
-    let (sine, cosine) = if quarter % 2 == 0 { (sine, cosine) } else { (cosine, -sine) };
+    let (sine, cosine) = if quarter.is_multiple_of(2) { (sine, cosine) } else { (cosine, -sine) };
     if quarter & 2 == 0 { (sine, cosine) } else { (-sine, -cosine) }
 }
 

@@ -114,7 +114,7 @@ impl Recorder {
         self.sum += f64::from(loss);
         self.count += 1;
         self.done += 1;
-        if self.done % self.record_every == 0 || self.done == self.total_steps {
+        if self.done.is_multiple_of(self.record_every) || self.done == self.total_steps {
             self.steps.push(self.done);
             self.losses.push(((self.sum / self.count as f64) as f32).min(self.worst));
             (self.sum, self.count) = (0.0, 0);

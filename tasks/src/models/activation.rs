@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::elementary::{sigmoid, tanh};
-use super::simd::multiply_add;
+use super::simd::Instructions;
 
 /// An element-wise function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,23 +31,24 @@ impl Activation {
 
     /// Replaces every `x` in `values` by `φ(x)` and writes `φ'(x)` to `slopes`.
     #[inline(always)]
-    pub(super) fn apply<const FUSED: bool>(self, values: &mut [f32], slopes: &mut [f32]) {
+    pub(super) fn apply<I: Instructions>(self, values: &mut [f32], slopes: &mut [f32]) {
         match self {
             Self::Relu => map(values, slopes, |x| (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 })),
             Self::Tanh => map(values, slopes, |x| {
-                let t = tanh::<FUSED>(x);
+                let t = tanh::<I>(x);
                 (t, 1.0 - t * t)
             }),
             Self::Silu => map(values, slopes, |x| {
-                let s = sigmoid::<FUSED>(x);
-                (x * s, s * multiply_add::<FUSED>(x, 1.0 - s, 1.0))
+                let s = sigmoid::<I>(x);
+                (x * s, s * I::multiply_add(x, 1.0 - s, 1.0))
             }),
             Self::Gelu => map(values, slopes, |x| {
-                const ROOT: f32 = 0.797_884_56;
+                /// `√(2/π)`.
+                const ROOT: f32 = 0.797_884_6;
                 const CUBIC: f32 = 0.044_715;
                 let square = x * x;
-                let t = tanh::<FUSED>(ROOT * x * multiply_add::<FUSED>(CUBIC, square, 1.0));
-                let inner = ROOT * multiply_add::<FUSED>(3.0 * CUBIC, square, 1.0);
+                let t = tanh::<I>(ROOT * x * I::multiply_add(CUBIC, square, 1.0));
+                let inner = ROOT * I::multiply_add(3.0 * CUBIC, square, 1.0);
                 (0.5 * x * (1.0 + t), 0.5 * ((1.0 + t) + x * (1.0 - t * t) * inner))
             }),
         }

@@ -15,7 +15,7 @@ use velo_optimizer::ParamLayout;
 use super::loss::Targets;
 use super::matrix_product::{Left, multiply, pack, pack_transposed, packed_len};
 use super::mlp::Engine;
-use super::simd::{self, Kernel};
+use super::simd::{self, Instructions, Kernel};
 use super::{Activation, Loss};
 use crate::data::Rows;
 
@@ -72,7 +72,7 @@ impl DenseMlp {
     }
 
     #[inline(always)]
-    fn forward<const ROWS: usize, const FUSED: bool>(
+    fn forward<I: Instructions, const ROWS: usize>(
         &mut self,
         params: &[f32],
         inputs: &[f32],
@@ -88,17 +88,17 @@ impl DenseMlp {
             let from = before.last().map_or(inputs, |values| &values[..rows * layer.inputs]);
             let left = Left::rows(from, layer.inputs);
             if index == last {
-                multiply::<ROWS, FUSED>(left, panels, layer.outputs, bias, outputs);
+                multiply::<I, ROWS>(left, panels, layer.outputs, bias, outputs);
             } else {
                 let values = &mut after[0][..rows * layer.outputs];
-                multiply::<ROWS, FUSED>(left, panels, layer.outputs, bias, values);
-                self.activation.apply::<FUSED>(values, &mut self.slopes[index]);
+                multiply::<I, ROWS>(left, panels, layer.outputs, bias, values);
+                self.activation.apply::<I>(values, &mut self.slopes[index]);
             }
         }
     }
 
     #[inline(always)]
-    fn backward<const ROWS: usize, const FUSED: bool>(
+    fn backward<I: Instructions, const ROWS: usize>(
         &mut self,
         params: &[f32],
         inputs: &[f32],
@@ -112,20 +112,24 @@ impl DenseMlp {
             let panels = &mut self.panels[..packed_len(rows, layer.outputs)];
             pack(delta, layer.outputs, panels);
             let left = Left::transposed(from, layer.inputs);
-            multiply::<ROWS, FUSED>(left, panels, layer.outputs, None, &mut grads[layer.kernel.clone()]);
+            multiply::<I, ROWS>(left, panels, layer.outputs, None, &mut grads[layer.kernel.clone()]);
 
             let bias = &mut grads[layer.bias.clone()];
             bias.fill(0.0);
             for row in delta.chunks_exact(layer.outputs) {
-                bias.iter_mut().zip(row).for_each(|(sum, delta)| *sum += delta);
+                for (sum, delta) in bias.iter_mut().zip(row) {
+                    *sum += delta;
+                }
             }
 
             if let Some(before) = index.checked_sub(1) {
                 let panels = &mut self.panels[..packed_len(layer.outputs, layer.inputs)];
                 pack_transposed(&params[layer.kernel.clone()], layer.outputs, panels);
                 let next = &mut self.next_delta[..rows * layer.inputs];
-                multiply::<ROWS, FUSED>(Left::rows(delta, layer.outputs), panels, layer.inputs, None, next);
-                next.iter_mut().zip(&self.slopes[before]).for_each(|(delta, slope)| *delta *= slope);
+                multiply::<I, ROWS>(Left::rows(delta, layer.outputs), panels, layer.inputs, None, next);
+                for (delta, slope) in next.iter_mut().zip(&self.slopes[before]) {
+                    *delta *= slope;
+                }
                 std::mem::swap(&mut self.delta, &mut self.next_delta);
             }
         }
@@ -144,17 +148,17 @@ impl Kernel for LossAndGrad<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<const ROWS: usize, const FUSED: bool>(self) -> f32 {
+    fn run<I: Instructions, const ROWS: usize>(self) -> f32 {
         let Self { model, params, rows, grads } = self;
         let (count, inputs) = (rows.len(), &rows.inputs);
         // The buffer leaves the model while the model is borrowed; no allocation comes with it.
         let mut delta = std::mem::take(&mut model.delta);
         let outputs = &mut delta[..count * model.layers[model.layers.len() - 1].outputs];
-        model.forward::<ROWS, FUSED>(params, inputs, count, outputs);
+        model.forward::<I, ROWS>(params, inputs, count, outputs);
         let targets: Targets<'_> = model.loss.targets(rows);
-        let loss = model.loss.loss_and_grad::<FUSED>(outputs, count, targets);
+        let loss = model.loss.loss_and_grad::<I>(outputs, count, targets);
         model.delta = delta;
-        model.backward::<ROWS, FUSED>(params, inputs, count, grads);
+        model.backward::<I, ROWS>(params, inputs, count, grads);
         loss
     }
 }
@@ -172,8 +176,8 @@ impl Kernel for Outputs<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const ROWS: usize, const FUSED: bool>(self) {
-        self.model.forward::<ROWS, FUSED>(self.params, self.inputs, self.rows, self.outputs);
+    fn run<I: Instructions, const ROWS: usize>(self) {
+        self.model.forward::<I, ROWS>(self.params, self.inputs, self.rows, self.outputs);
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Accurate to a few units in the last place; `NaN` stays `NaN`, arguments beyond ±87 are taken as ±87.
 
-use super::simd::multiply_add;
+use super::simd::Instructions;
 
 /// `1.5 · 2²³`: adding it rounds a small number to the nearest integer, which its low bits then hold.
 const ROUNDING: f32 = 12_582_912.0;
@@ -17,14 +17,14 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// `(2ⁿ, eʳ - 1)`.
 #[inline(always)]
-fn split_exp<const FUSED: bool>(x: f32) -> (f32, f32) {
+fn split_exp<I: Instructions>(x: f32) -> (f32, f32) {
     let x = x.clamp(-87.0, 87.0);
-    let shifted = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, ROUNDING);
+    let shifted = I::multiply_add(x, std::f32::consts::LOG2_E, ROUNDING);
     let n = shifted - ROUNDING;
-    let r = multiply_add::<FUSED>(n, -LN_2_LOW, multiply_add::<FUSED>(n, -LN_2_HIGH, x));
+    let r = I::multiply_add(n, -LN_2_LOW, I::multiply_add(n, -LN_2_HIGH, x));
     let mut series = 1.0 / 5040.0;
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0] {
-        series = multiply_add::<FUSED>(series, r, coefficient);
+        series = I::multiply_add(series, r, coefficient);
     }
     // The low bits of `shifted` are `n`; its high bits fall off the end.
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
@@ -33,27 +33,28 @@ fn split_exp<const FUSED: bool>(x: f32) -> (f32, f32) {
 
 /// `eˣ`.
 #[inline(always)]
-pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
-    let (power, rest) = split_exp::<FUSED>(x);
-    multiply_add::<FUSED>(power, rest, power)
+pub(super) fn exp<I: Instructions>(x: f32) -> f32 {
+    let (power, rest) = split_exp::<I>(x);
+    I::multiply_add(power, rest, power)
 }
 
 /// `tanh x = e / (e + 2)` with `e = e²ˣ - 1`, which loses nothing near zero.
 #[inline(always)]
-pub(super) fn tanh<const FUSED: bool>(x: f32) -> f32 {
-    let (power, rest) = split_exp::<FUSED>(2.0 * x);
-    let e = multiply_add::<FUSED>(power, rest, power - 1.0);
+pub(super) fn tanh<I: Instructions>(x: f32) -> f32 {
+    let (power, rest) = split_exp::<I>(2.0 * x);
+    let e = I::multiply_add(power, rest, power - 1.0);
     e / (e + 2.0)
 }
 
 /// `1 / (1 + e⁻ˣ)`.
 #[inline(always)]
-pub(super) fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
-    1.0 / (1.0 + exp::<FUSED>(-x))
+pub(super) fn sigmoid<I: Instructions>(x: f32) -> f32 {
+    1.0 / (1.0 + exp::<I>(-x))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::simd::{Fused, Plain};
     use super::*;
 
     #[test]
@@ -62,19 +63,19 @@ mod tests {
             let x = i as f32 * 1e-3;
             let close = |value: f32, exact: f64| (f64::from(value) - exact).abs() <= 4e-7 * exact.abs();
             let wide = f64::from(x);
-            assert!(close(exp::<false>(x), wide.exp()) && close(exp::<true>(x), wide.exp()), "exp {x}");
-            assert!(close(tanh::<false>(x), wide.tanh()) && close(tanh::<true>(x), wide.tanh()), "tanh {x}");
-            assert!(close(sigmoid::<true>(x), 1.0 / (1.0 + (-wide).exp())), "sigmoid {x}");
+            assert!(close(exp::<Plain>(x), wide.exp()) && close(exp::<Fused>(x), wide.exp()), "exp {x}");
+            assert!(close(tanh::<Plain>(x), wide.tanh()) && close(tanh::<Fused>(x), wide.tanh()), "tanh {x}");
+            assert!(close(sigmoid::<Fused>(x), 1.0 / (1.0 + (-wide).exp())), "sigmoid {x}");
         }
     }
 
     #[test]
     fn they_are_accurate_near_zero_and_finite_far_away() {
         for x in [1e-20, 1e-8, -1e-4] {
-            assert!((tanh::<true>(x) / x - 1.0).abs() < 1e-6);
+            assert!((tanh::<Fused>(x) / x - 1.0).abs() < 1e-6);
         }
-        assert_eq!((tanh::<true>(1e30), tanh::<true>(-1e30)), (1.0, -1.0));
-        assert!(exp::<true>(f32::INFINITY).is_finite() && exp::<true>(f32::NAN).is_nan());
-        assert!(tanh::<true>(f32::NAN).is_nan() && sigmoid::<false>(f32::NAN).is_nan());
+        assert_eq!((tanh::<Fused>(1e30), tanh::<Fused>(-1e30)), (1.0, -1.0));
+        assert!(exp::<Fused>(f32::INFINITY).is_finite() && exp::<Fused>(f32::NAN).is_nan());
+        assert!(tanh::<Fused>(f32::NAN).is_nan() && sigmoid::<Plain>(f32::NAN).is_nan());
     }
 }

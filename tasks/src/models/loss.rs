@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::elementary::exp;
+use super::simd::Instructions;
 use crate::data::{Dataset, Rows, TargetKind};
 use crate::task::Split;
 
@@ -90,14 +91,9 @@ impl Loss {
 
     /// The mean loss over `rows` rows; `outputs` is replaced by its gradient.
     #[inline(always)]
-    pub(super) fn loss_and_grad<const FUSED: bool>(
-        self,
-        outputs: &mut [f32],
-        rows: usize,
-        targets: Targets<'_>,
-    ) -> f32 {
+    pub(super) fn loss_and_grad<I: Instructions>(self, outputs: &mut [f32], rows: usize, targets: Targets<'_>) -> f32 {
         match targets {
-            Targets::Classes(labels) => softmax_cross_entropy::<FUSED>(outputs, outputs.len() / rows, labels),
+            Targets::Classes(labels) => softmax_cross_entropy::<I>(outputs, outputs.len() / rows, labels),
             Targets::Values(values) if self == Self::Huber => element_wise(outputs, values, |error| {
                 let bounded = error.clamp(-1.0, 1.0);
                 (bounded * (error - 0.5 * bounded), bounded)
@@ -135,21 +131,27 @@ fn entropy(labels: &[u32], classes: usize) -> f64 {
 }
 
 #[inline(always)]
-fn softmax_cross_entropy<const FUSED: bool>(outputs: &mut [f32], classes: usize, labels: &[u32]) -> f32 {
+fn softmax_cross_entropy<I: Instructions>(outputs: &mut [f32], classes: usize, labels: &[u32]) -> f32 {
     let scale = 1.0 / labels.len() as f32;
     let mut total = 0.0f64;
     for (row, &label) in outputs.chunks_exact_mut(classes).zip(labels) {
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        row.iter_mut().for_each(|z| *z -= largest);
+        for z in row.iter_mut() {
+            *z -= largest;
+        }
         total -= f64::from(row[label as usize]);
     }
     // One pass over all rows: a row alone is too short for vector instructions.
-    outputs.iter_mut().for_each(|z| *z = exp::<FUSED>(*z));
+    for z in outputs.iter_mut() {
+        *z = exp::<I>(*z);
+    }
     for (row, &label) in outputs.chunks_exact_mut(classes).zip(labels) {
         let sum: f32 = row.iter().sum();
         total += f64::from(sum.ln());
         let inverse = scale / sum;
-        row.iter_mut().for_each(|z| *z *= inverse);
+        for z in row.iter_mut() {
+            *z *= inverse;
+        }
         row[label as usize] -= scale;
     }
     (total / labels.len() as f64) as f32
@@ -163,12 +165,13 @@ pub(crate) fn correct_rows(outputs: &[f32], classes: usize, labels: &[u32]) -> u
 
 #[cfg(test)]
 mod tests {
+    use super::super::simd::Plain;
     use super::*;
 
     #[test]
     fn equal_outputs_cost_the_logarithm_of_the_number_of_classes() {
         let mut outputs = [0.3; 12];
-        let loss = Loss::SoftmaxCrossEntropy.loss_and_grad::<false>(&mut outputs, 3, Targets::Classes(&[0, 1, 3]));
+        let loss = Loss::SoftmaxCrossEntropy.loss_and_grad::<Plain>(&mut outputs, 3, Targets::Classes(&[0, 1, 3]));
         assert!((loss - 4f32.ln()).abs() < 1e-6);
         let (right, wrong) = ((0.25 - 1.0) / 3.0, 0.25 / 3.0);
         for (row, label) in outputs.chunks(4).zip([0, 1, 3]) {
@@ -181,16 +184,16 @@ mod tests {
     #[test]
     fn confident_outputs_neither_overflow_nor_underflow() {
         let mut outputs = [1e4, -1e4];
-        assert_eq!(Loss::SoftmaxCrossEntropy.loss_and_grad::<false>(&mut outputs, 1, Targets::Classes(&[0])), 0.0);
+        assert_eq!(Loss::SoftmaxCrossEntropy.loss_and_grad::<Plain>(&mut outputs, 1, Targets::Classes(&[0])), 0.0);
         let mut outputs = [1e4, -1e4];
-        assert_eq!(Loss::SoftmaxCrossEntropy.loss_and_grad::<false>(&mut outputs, 1, Targets::Classes(&[1])), 2e4);
+        assert_eq!(Loss::SoftmaxCrossEntropy.loss_and_grad::<Plain>(&mut outputs, 1, Targets::Classes(&[1])), 2e4);
         assert_eq!(outputs, [1.0, -1.0]);
     }
 
     #[test]
     fn huber_is_quadratic_near_zero_and_linear_beyond_one() {
         let mut outputs = [0.5, -3.0];
-        let loss = Loss::Huber.loss_and_grad::<false>(&mut outputs, 2, Targets::Values(&[0.0, 0.0]));
+        let loss = Loss::Huber.loss_and_grad::<Plain>(&mut outputs, 2, Targets::Values(&[0.0, 0.0]));
         assert_eq!(loss, (0.125 + 2.5) / 2.0);
         assert_eq!(outputs, [0.25, -0.5]);
     }

@@ -3,10 +3,10 @@
 //! A panel holds, for each `k`, the sixteen values `B[k, 16 p ..]`, padded with zeros. A tile of `ROWS × 16` sums stays in
 //! registers over all `k`; every element of `C` is one sum in the order of `k`, whatever the tile.
 
-use super::simd::multiply_add;
+use super::simd::{Instructions, LANES};
 
 /// Columns of a panel.
-const PANEL: usize = 16;
+const PANEL: usize = LANES;
 
 /// Elements of the panels of a matrix of `depth` rows and `columns` columns.
 pub(super) fn packed_len(depth: usize, columns: usize) -> usize {
@@ -72,7 +72,7 @@ impl<'a> Left<'a> {
 ///
 /// `panels` are those of `B`; `out` is row-major of `columns` columns.
 #[inline(always)]
-pub(super) fn multiply<const ROWS: usize, const FUSED: bool>(
+pub(super) fn multiply<I: Instructions, const ROWS: usize>(
     left: Left<'_>,
     panels: &[f32],
     columns: usize,
@@ -85,21 +85,23 @@ pub(super) fn multiply<const ROWS: usize, const FUSED: bool>(
         let first_column = p * PANEL;
         let mut start_row = [0.0; PANEL];
         if let Some(start) = start {
-            start_row.iter_mut().zip(&start[first_column..]).for_each(|(to, from)| *to = *from);
+            for (to, from) in start_row.iter_mut().zip(&start[first_column..]) {
+                *to = *from;
+            }
         }
         let mut row = 0;
         while row + ROWS <= left.rows {
-            let sums = tile::<ROWS, FUSED>(left, row, panel, start_row);
+            let sums = tile::<I, ROWS>(left, row, panel, start_row);
             store(&sums, &mut out[row * columns..], columns, first_column);
             row += ROWS;
         }
         while row + 2 <= left.rows {
-            let sums = tile::<2, FUSED>(left, row, panel, start_row);
+            let sums = tile::<I, 2>(left, row, panel, start_row);
             store(&sums, &mut out[row * columns..], columns, first_column);
             row += 2;
         }
         if row < left.rows {
-            let sums = tile::<1, FUSED>(left, row, panel, start_row);
+            let sums = tile::<I, 1>(left, row, panel, start_row);
             store(&sums, &mut out[row * columns..], columns, first_column);
         }
     }
@@ -107,7 +109,7 @@ pub(super) fn multiply<const ROWS: usize, const FUSED: bool>(
 
 /// `R` rows of the product, from `row` on, over the columns of one panel.
 #[inline(always)]
-fn tile<const R: usize, const FUSED: bool>(
+fn tile<I: Instructions, const R: usize>(
     left: Left<'_>,
     row: usize,
     panel: &[f32],
@@ -122,9 +124,7 @@ fn tile<const R: usize, const FUSED: bool>(
         for (r, sums) in sums.iter_mut().enumerate() {
             // SAFETY: r < R and k < depth, so the index is at most the one asserted above to be in bounds.
             let factor = unsafe { *values.get_unchecked((row + r) * row_stride + k * depth_stride) };
-            for (sum, &right) in sums.iter_mut().zip(right) {
-                *sum = multiply_add::<FUSED>(factor, right, *sum);
-            }
+            I::add_scaled(sums, factor, right);
         }
     }
     sums
@@ -137,13 +137,18 @@ fn store(sums: &[[f32; PANEL]], out: &mut [f32], columns: usize, first_column: u
         let row = &mut row[first_column..];
         match row.first_chunk_mut::<PANEL>() {
             Some(full) => *full = *sums,
-            None => row.iter_mut().zip(sums).for_each(|(to, from)| *to = *from),
+            None => {
+                for (to, from) in row.iter_mut().zip(sums) {
+                    *to = *from;
+                }
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::simd::Fused;
     use super::*;
     use crate::rng::normals;
 
@@ -167,8 +172,8 @@ mod tests {
             assert_eq!(panels, other_panels);
 
             let (mut out, mut from_transposed) = (vec![f32::NAN; rows * columns], vec![f32::NAN; rows * columns]);
-            multiply::<8, true>(Left::rows(&a, depth), &panels, columns, Some(&bias), &mut out);
-            multiply::<4, true>(
+            multiply::<Fused, 8>(Left::rows(&a, depth), &panels, columns, Some(&bias), &mut out);
+            multiply::<Fused, 4>(
                 Left::transposed(&a_transposed, rows),
                 &panels,
                 columns,

@@ -16,6 +16,7 @@ use velo_optimizer::{FlushDenormals, ParamLayout};
 use super::dense::DenseMlp;
 use super::loss::{Targets, correct_rows};
 use super::mlp_graph::MlpGraph;
+use super::simd::Plain;
 use super::{Activation, Backend, Loss};
 use crate::Error;
 use crate::data::{Dataset, Rows};
@@ -166,7 +167,7 @@ impl Task for MlpTask {
         let rows = self.batch.len();
         let outputs = &mut self.output_rows[..rows * self.outputs];
         self.engine.outputs(params, &self.batch.inputs, rows, outputs);
-        self.loss.loss_and_grad::<false>(outputs, rows, self.loss.targets(&self.batch))
+        self.loss.loss_and_grad::<Plain>(outputs, rows, self.loss.targets(&self.batch))
     }
 
     fn evaluate(&mut self, params: &[f32], split: Split) -> Metrics {
@@ -186,7 +187,7 @@ impl Task for MlpTask {
                 }
                 Targets::Values(values) => Targets::Values(&values[first * self.outputs..][..outputs.len()]),
             };
-            total += f64::from(self.loss.loss_and_grad::<false>(outputs, count, targets)) * count as f64;
+            total += f64::from(self.loss.loss_and_grad::<Plain>(outputs, count, targets)) * count as f64;
         }
         let of_all = 1.0 / rows.len() as f64;
         let accuracy = (self.loss == Loss::SoftmaxCrossEntropy).then_some((correct as f64 * of_all) as f32);

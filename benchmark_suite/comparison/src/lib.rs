@@ -27,3 +27,8 @@ pub use nearest::nearest;
 pub use page::Page;
 pub use runner::{Comparison, Progress, run};
 pub use trial::{Metric, Role, Trial};
+
+/// The example of the README, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

@@ -62,13 +62,14 @@ pub(super) fn font(size: f64, opacity: f64, horizontal: HPos, vertical: VPos) ->
 
 /// Width that `text` takes at `size`, in shown units; fonts are not measured, this errs to the wide side.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * size * 0.56
+    text.chars().count() as f64 * size * 0.6
 }
 
-/// Draws a figure of the given height: heading and legend on top, the rest by `body`.
+/// Draws a figure of the given height: heading and legend on top, the rest by `body`. A legend entry is the number of
+/// a series, which decides its colour, and its name.
 pub(super) fn figure(
     title: &str,
-    labels: &[&str],
+    labels: &[(usize, &str)],
     plot_height: u32,
     body: impl FnOnce(Area) -> Drawn,
 ) -> Result<String, Error> {
@@ -89,7 +90,7 @@ fn draw(
     svg: &mut String,
     size: (u32, u32),
     title: &str,
-    labels: &[&str],
+    labels: &[(usize, &str)],
     legend: &[(f64, f64)],
     head: f64,
     body: impl FnOnce(Area) -> Drawn,
@@ -98,7 +99,7 @@ fn draw(
     let bold = font(15.0, 1.0, HPos::Left, VPos::Center);
     let bold = TextStyle { font: bold.font.style(FontStyle::Bold), ..bold };
     root.draw(&Text::new(title.to_owned(), (px(10.0), px(15.0)), bold))?;
-    for (index, (&label, &(x, row))) in labels.iter().zip(legend).enumerate() {
+    for (&(index, label), &(x, row)) in labels.iter().zip(legend) {
         let y = 38.0 + 19.0 * row;
         let sample = Rectangle::new([(px(x), px(y - 2.0)), (px(x + 16.0), px(y + 2.0))], colour(index).filled());
         root.draw(&sample)?;
@@ -112,9 +113,9 @@ fn draw(
 }
 
 /// Left edge and row of each legend entry, flowing like words.
-fn place_legend(labels: &[&str]) -> Vec<(f64, f64)> {
+fn place_legend(labels: &[(usize, &str)]) -> Vec<(f64, f64)> {
     let (mut x, mut row) = (10.0, 0.0);
-    let place = |label: &&str| {
+    let place = |&(_, label): &(usize, &str)| {
         let width = 21.0 + text_width(label, 12.5) + 14.0;
         if x > 10.0 && x + width > f64::from(WIDTH) {
             (x, row) = (10.0, row + 1.0);
@@ -137,9 +138,10 @@ mod tests {
 
     #[test]
     fn legend_entries_never_overlap_or_leave_the_figure() {
-        let labels = ["AdamW + cosine", "learned", "RMS-normalised Adam, same schedule", "Adam", "SGD with momentum"];
+        let names = ["AdamW + cosine", "learned", "RMS-normalised Adam, same schedule", "Adam", "SGD with momentum"];
+        let labels: Vec<(usize, &str)> = names.into_iter().enumerate().collect();
         let places = place_legend(&labels);
-        for ((&label, &(x, row)), next) in labels.iter().zip(&places).zip(places.iter().skip(1)) {
+        for ((&(_, label), &(x, row)), next) in labels.iter().zip(&places).zip(places.iter().skip(1)) {
             let end = x + 21.0 + text_width(label, 12.5);
             assert!(end <= f64::from(WIDTH), "{label} ends at {end}");
             assert!(next.1 > row || next.0 >= end, "{label} runs into the next entry");
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn text_is_drawn_in_the_colour_of_the_page() {
-        let svg = figure("losses < 1", &["a"], 100, |_| Ok(())).unwrap();
+        let svg = figure("losses < 1", &[(0, "a")], 100, |_| Ok(())).unwrap();
         assert!(svg.contains("currentColor") && !svg.contains("#010203"), "{svg}");
         assert!(svg.contains("losses &lt; 1"), "{svg}");
     }

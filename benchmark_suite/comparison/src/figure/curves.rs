@@ -95,7 +95,7 @@ impl Curves {
         }
         let x = widen(range(all().map(|point| point.x)), 0.0);
         let y = range(all().flat_map(|point| [point.low, point.high]));
-        let labels: Vec<&str> = self.series.iter().map(|series| series.label.as_str()).collect();
+        let labels: Vec<_> = self.series.iter().map(|series| series.label.as_str()).enumerate().collect();
         // A legend of one entry would only repeat the label of the axis.
         let labels = if labels.len() > 1 { labels } else { Vec::new() };
         let logarithmic = self.scale == Scale::Logarithmic && y.0 > 0.0;

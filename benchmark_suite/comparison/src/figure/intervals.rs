@@ -63,7 +63,9 @@ impl Intervals {
         let (low, high) = ends.fold((self.reference, self.reference), |(low, high), end| (low.min(end), high.max(end)));
         // At least a factor of 1.2 to both sides of the extremes keeps dots off the frame.
         let (low, high) = (low / 1.2, high * 1.2);
-        let labels: Vec<&str> = self.series.iter().map(|series| series.label.as_str()).collect();
+        // A series without any interval, such as the baseline itself, keeps its colour but needs no entry.
+        let entries = self.series.iter().enumerate().filter(|(_, series)| series.intervals.iter().any(Option::is_some));
+        let labels: Vec<_> = entries.map(|(index, series)| (index, series.label.as_str())).collect();
         let row_height = 12.0 * self.series.len() as f64 + 10.0;
         let height = row_height.max(24.0) * self.rows.len() as f64 + 64.0;
         canvas::figure(&self.title, &labels, height as u32, |area| self.plot(&area, low, high))
@@ -139,6 +141,13 @@ mod tests {
     fn every_row_is_named_also_an_empty_one() {
         let svg = ratios(1.4).to_svg().unwrap();
         assert!(svg.contains("digits_mlp") && svg.contains("wine_mlp") && svg.contains("learned"));
+    }
+
+    #[test]
+    fn a_series_without_intervals_has_no_legend_entry() {
+        let mut figure = ratios(1.4);
+        figure.series.push(IntervalSeries { label: "baseline".to_owned(), intervals: vec![None, None] });
+        assert!(!figure.to_svg().unwrap().contains("\nbaseline\n"));
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The frozen learned optimizer: weights of any architecture behind the ordinary [`Optimizer`] contract.
 
+use crate::adafac_mlp::AdafacMlpRule;
+use crate::celo::CeloRule;
+use crate::celo_adam::CeloAdamRule;
 use crate::celo2::Celo2Rule;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::StateLayout;
-use crate::weights::{Architecture, LearnedWeights};
-use crate::{Error, ParamLayout};
+use crate::velo::VeloRule;
+use crate::{Architecture, Error, LearnedWeights, ParamLayout};
 
 /// A learned optimizer with frozen weights.
 ///
@@ -30,20 +33,29 @@ pub type LearnedOptimizer = RuleOptimizer<LearnedRule>;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LearnedRule {
-    /// See [`Celo2Rule`].
+    /// See [`crate::Celo2Config`].
     Celo2(Celo2Rule),
+    /// See [`crate::VeloConfig`].
+    Velo(VeloRule),
+    /// See [`crate::CeloConfig`].
+    Celo(CeloRule),
+    /// See [`crate::CeloAdamConfig`].
+    CeloAdam(CeloAdamRule),
+    /// See [`crate::AdafacMlpConfig`].
+    AdafacMlp(AdafacMlpRule),
 }
 
-impl LearnedRule {
-    /// Replaces all weights, keeping the state.
-    ///
-    /// # Errors
-    /// [`Error::LengthMismatch`] when `theta` does not fit the architecture.
-    pub fn set_theta(&mut self, theta: &[f32]) -> Result<(), Error> {
-        match self {
-            Self::Celo2(rule) => rule.set_theta(theta),
+/// The same expression for whichever rule it is.
+macro_rules! for_any {
+    ($self:expr, $rule:ident => $body:expr) => {
+        match $self {
+            LearnedRule::Celo2($rule) => $body,
+            LearnedRule::Velo($rule) => $body,
+            LearnedRule::Celo($rule) => $body,
+            LearnedRule::CeloAdam($rule) => $body,
+            LearnedRule::AdafacMlp($rule) => $body,
         }
-    }
+    };
 }
 
 impl UpdateRule for LearnedRule {
@@ -51,40 +63,55 @@ impl UpdateRule for LearnedRule {
     const NAME: &'static str = "learned";
 
     fn name(&self) -> &'static str {
-        match self {
-            Self::Celo2(_) => Celo2Rule::NAME,
+        fn name_of<R: UpdateRule>(_: &R) -> &'static str {
+            R::NAME
         }
+        for_any!(self, rule => name_of(rule))
+    }
+
+    fn reads_loss(&self) -> bool {
+        for_any!(self, rule => rule.reads_loss())
     }
 
     fn build(weights: LearnedWeights, layout: &ParamLayout, state: &mut StateLayout) -> Result<Self, Error> {
-        match weights.architecture() {
-            Architecture::Celo2(config) => {
-                let mut rule = Celo2Rule::build(config.clone(), layout, state)?;
-                rule.set_theta(weights.theta())?;
-                Ok(Self::Celo2(rule))
-            }
-        }
+        let mut rule = match weights.architecture().clone() {
+            Architecture::Celo2(config) => Self::Celo2(Celo2Rule::build(config, layout, state)?),
+            Architecture::Velo(config) => Self::Velo(VeloRule::build(config, layout, state)?),
+            Architecture::Celo(config) => Self::Celo(CeloRule::build(config, layout, state)?),
+            Architecture::CeloAdam(config) => Self::CeloAdam(CeloAdamRule::build(config, layout, state)?),
+            Architecture::AdafacMlp(config) => Self::AdafacMlp(AdafacMlpRule::build(config, layout, state)?),
+        };
+        for_any!(&mut rule, rule => rule.set_theta(weights.theta()));
+        Ok(rule)
     }
 
     fn configured_weight_decay(&self) -> f32 {
-        match self {
-            Self::Celo2(rule) => rule.configured_weight_decay(),
-        }
+        for_any!(self, rule => rule.configured_weight_decay())
     }
 
     fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
-        match self {
-            Self::Celo2(rule) => rule.update(params, grads, state, context),
-        }
+        for_any!(self, rule => rule.update(params, grads, state, context));
     }
 }
 
 impl LearnedOptimizer {
-    /// Replaces all weights, keeping the state: what meta-training does between segments of an unroll.
+    /// Replaces the weights by others of the same architecture, keeping the state: what meta-training does
+    /// between segments of an unroll.
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] when `theta` does not fit the architecture.
     pub fn set_theta(&mut self, theta: &[f32]) -> Result<(), Error> {
-        self.rule_mut().set_theta(theta)
+        let expected = self.rule().theta_len();
+        if theta.len() != expected {
+            return Err(Error::LengthMismatch { what: "theta", found: theta.len(), expected });
+        }
+        for_any!(self.rule_mut(), rule => rule.set_theta(theta));
+        Ok(())
+    }
+}
+
+impl LearnedRule {
+    fn theta_len(&self) -> usize {
+        for_any!(self, rule => rule.theta_len())
     }
 }

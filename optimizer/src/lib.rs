@@ -1,25 +1,68 @@
 //! Optimizers on flat `f32` slices: learned ones, frozen after meta-training, and those designed by hand.
+//!
+//! Describe the parameters once with a [`ParamLayout`], then call [`Optimizer::step`] with parameters, gradients
+//! and the loss:
+//!
+//! ```
+//! use velo_optimizer::hand_designed::{AdamW, AdamWConfig};
+//! use velo_optimizer::{Optimizer, ParamLayout, Schedule};
+//!
+//! let layout = ParamLayout::new([("kernel", vec![2, 1]), ("bias", vec![1])])?;
+//! let config = AdamWConfig { learning_rate: 0.1, ..AdamWConfig::default() };
+//! let mut optimizer = AdamW::new(&layout, config)?.with_schedule(Schedule::Cosine { warmup: 0.05, floor: 0.0 }, 200);
+//! let mut params = vec![0.0; layout.len()];
+//! for _ in 0..200 {
+//!     let grads: Vec<f32> = params.iter().map(|p| p - 1.0).collect();
+//!     let loss = grads.iter().map(|g| g * g / 2.0).sum();
+//!     optimizer.step(&mut params, &grads, loss)?;
+//! }
+//! assert!(params.iter().all(|p| (p - 1.0).abs() < 0.02));
+//! # Ok::<(), velo_optimizer::Error>(())
+//! ```
+//!
+//! A [`LearnedOptimizer`] is used the same way, with weights from a file ([`LearnedWeights::load`]).
+//!
+//! The stages of a learned step, in the order in which data flows: `accumulators` → `loss_features`, `progress`,
+//! `tensor_features` → `tensor_lstm` → `param_features` → `param_mlp` (driven by `param_network`) → `step`. Each
+//! architecture is one file that wires them.
 
 mod accumulators;
+mod adafac_mlp;
+mod architecture;
+mod celo;
 mod celo2;
+mod celo_adam;
 mod denormals;
 mod error;
 mod geometry;
 pub mod hand_designed;
 mod layout;
 mod learned;
+mod loss_features;
 mod matmul;
+mod mlp_bank;
 mod optimizer;
 mod orthogonalise;
 mod param_features;
 mod param_mlp;
+mod param_network;
+mod progress;
 mod registry;
 pub mod rule;
 mod schedule;
+mod scheduler;
 mod simd;
 pub mod state;
+mod step;
+mod tensor_features;
+mod tensor_lstm;
+mod velo;
 mod weights;
 
+pub use adafac_mlp::{AdafacMlpConfig, AdafacMlpRule};
+pub use architecture::Architecture;
+pub use celo::{CeloConfig, CeloRule};
+pub use celo_adam::{CeloAdamConfig, CeloAdamRule};
 pub use celo2::{AdamPath, Celo2Config, Celo2Rule};
 pub use denormals::FlushDenormals;
 pub use error::Error;
@@ -29,4 +72,5 @@ pub use optimizer::{NonFinitePolicy, Optimizer, StepOutcome};
 pub use param_mlp::Activation;
 pub use registry::{LearnedConfig, OptimizerConfig};
 pub use schedule::Schedule;
-pub use weights::{Architecture, LearnedWeights};
+pub use velo::{VeloConfig, VeloRule};
+pub use weights::LearnedWeights;

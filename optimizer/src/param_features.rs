@@ -11,19 +11,29 @@
 //! | 3 | `m_k F_k` | the parameter |
 //!
 //! with `F_k = ρ_k κ_k`, `ρ_k = s(R_k / (mean(R_k) + 1e-9))`, `κ_k = s(C_k)`, `s(x) = 1/√max(x, 1e-9)`. A tensor
-//! without factors has `F_k = s(V_k + 1e-9)`.
+//! without factors has `F_k = s(V_k + 1e-9)` in `g F`; it either leaves out what comes after `g e` (fifteen
+//! channels), or has `V_k` in the place of both `R_k` and `C_k`, and `m_k / √(V_k + ε')` in the last.
 //!
 //! Twelve of the thirty depend on row or column only. They are tabulated per entry of `R` and `C`
 //! ([`FactorTables`]), their sums of squares are closed sums, and their share of the first layer is computed
-//! once per row or column; eighteen [`OWN`] channels stay per parameter. Normalised values are never stored:
+//! once per row or column; eighteen channels stay per parameter. Normalised values are never stored:
 //! the mean squares found here are folded into the first layer's weights.
 
 use crate::accumulators::{Accumulators, for_each_vector, get, put};
 use crate::geometry::{FactorMap, Geometry};
 use crate::simd::Simd;
 
-/// Channels that are computed for every parameter, in the order of [`own_channels`].
-pub(crate) const OWN: usize = 18;
+/// Channels that are computed for every parameter: `g` to `g e`, in the order of [`own_channels`].
+pub(crate) const BARE: usize = 15;
+
+/// The same with `m F`: what a tensor with factored statistics has.
+pub(crate) const FACTORED: usize = BARE + 3;
+
+/// The same with `V` and its reciprocal roots: what a vector has that uses all thirty channels.
+pub(crate) const UNFACTORED: usize = FACTORED + 6;
+
+/// Room for the own channels of any tensor.
+pub(crate) const OWN: usize = UNFACTORED;
 
 /// Channels of one factored statistic: three averages and their three reciprocal roots.
 pub(crate) const FACTOR: usize = 6;
@@ -52,6 +62,8 @@ pub(crate) struct FeatureSettings {
     pub clip: f32,
     /// `ε` under the root in `e`.
     pub epsilon: f32,
+    /// `ε'` under the root of the last channel of vectors.
+    pub vector_epsilon: f32,
     /// Factors on the averages (reciprocals of the bias).
     pub correction: BiasCorrection,
 }
@@ -156,20 +168,22 @@ pub(crate) struct Inputs<V> {
     pub v: V,
     /// `F_k` for `g F`.
     pub factor: [V; 3],
-    /// `F_k` for `m F`.
-    pub corrected_factor: [V; 3],
+    /// `F_k` for `m F`; `1/√(V_k + ε')` for vectors.
+    pub momentum_factor: [V; 3],
+    /// `V_k` for vectors, zero otherwise.
+    pub square: [V; 3],
 }
 
 /// Yields the own channels of a vector in their order of computation: `push(channel, value)`.
 ///
-/// `CHANNELS` is [`OWN`], or fifteen to leave out `m F`.
+/// `CHANNELS` is [`BARE`], [`FACTORED`] or [`UNFACTORED`].
 #[inline(always)]
 pub(crate) fn own_channels<V: Simd, const CHANNELS: usize>(
     inputs: &Inputs<V>,
     epsilon: f32,
     mut push: impl FnMut(usize, V),
 ) {
-    let Inputs { g, p, m, v, factor, corrected_factor } = *inputs;
+    let Inputs { g, p, m, v, factor, momentum_factor, square } = *inputs;
     push(0, g);
     push(1, g.max(V::splat(-GRADIENT_CLIP)).min(V::splat(GRADIENT_CLIP)));
     push(2, p);
@@ -186,11 +200,25 @@ pub(crate) fn own_channels<V: Simd, const CHANNELS: usize>(
     push(12, g.mul(factor[1]));
     push(13, g.mul(factor[2]));
     push(14, g.mul(e));
-    if CHANNELS == OWN {
-        push(15, m[0].mul(corrected_factor[0]));
-        push(16, m[1].mul(corrected_factor[1]));
-        push(17, m[2].mul(corrected_factor[2]));
+    if CHANNELS >= FACTORED {
+        push(15, m[0].mul(momentum_factor[0]));
+        push(16, m[1].mul(momentum_factor[1]));
+        push(17, m[2].mul(momentum_factor[2]));
     }
+    if CHANNELS >= UNFACTORED {
+        push(18, square[0]);
+        push(19, square[1]);
+        push(20, square[2]);
+        push(21, square[0].add(V::splat(ROOT_EPSILON)).rsqrt());
+        push(22, square[1].add(V::splat(ROOT_EPSILON)).rsqrt());
+        push(23, square[2].add(V::splat(ROOT_EPSILON)).rsqrt());
+    }
+}
+
+/// True for channels that are not zero where gradient history and parameter are.
+#[inline(always)]
+fn is_nonzero_at_zero(channel: usize) -> bool {
+    channel == 10 || channel >= 21
 }
 
 /// The tables of both statistics, read-only, and where a row finds its entries.
@@ -319,19 +347,21 @@ impl<'a> Row<'a> {
     pub fn inputs<V: Simd>(&self, at: usize, count: usize, settings: &FeatureSettings) -> Inputs<V> {
         let clip = V::splat(settings.clip);
         let correction = &settings.correction;
-        let (mut factor, mut corrected_factor) = ([V::splat(0.0); 3], [V::splat(0.0); 3]);
-        let mut m = factor;
+        let mut m = [V::splat(0.0); 3];
+        let (mut factor, mut momentum_factor, mut square) = (m, m, m);
         for k in 0..3 {
             m[k] = get::<V>(self.momentum[k], at, count).mul(V::splat(correction.momentum[k]));
             match &self.factors {
                 RowKind::Factored(plain, corrected) => {
                     factor[k] = get::<V>(plain.column[k], at, count).mul(V::splat(plain.scale[k]));
-                    corrected_factor[k] = get::<V>(corrected.column[k], at, count).mul(V::splat(corrected.scale[k]));
+                    momentum_factor[k] = get::<V>(corrected.column[k], at, count).mul(V::splat(corrected.scale[k]));
                 }
                 RowKind::Unfactored(planes) => {
-                    let square = get::<V>(planes[k], at, count);
-                    factor[k] = square.add(V::splat(FLOOR)).max(V::splat(FLOOR)).rsqrt();
-                    corrected_factor[k] = factor[k];
+                    square[k] = get(planes[k], at, count);
+                    factor[k] = square[k].add(V::splat(FLOOR)).max(V::splat(FLOOR)).rsqrt();
+                    // V is never below 1e-33; the floor serves lanes beyond the row.
+                    let floored = square[k].add(V::splat(settings.vector_epsilon)).max(V::splat(1e-36));
+                    momentum_factor[k] = floored.rsqrt();
                 }
             }
         }
@@ -341,7 +371,8 @@ impl<'a> Row<'a> {
             m,
             v: get::<V>(self.mean_square, at, count).mul(V::splat(correction.mean_square)),
             factor,
-            corrected_factor,
+            momentum_factor,
+            square,
         }
     }
 
@@ -354,14 +385,15 @@ impl<'a> Row<'a> {
             #[inline(always)]
             |at, count| {
                 let inputs = self.inputs::<V>(at, count, settings);
-                // Lanes beyond the row hold zeros, but the channel e of a zero is not zero.
+                // Lanes beyond the row hold zeros, and reciprocal roots of zeros are not zero.
                 let mask: V = get(&ONES, 0, count);
                 own_channels::<V, CHANNELS>(
                     &inputs,
                     settings.epsilon,
                     #[inline(always)]
                     |channel, value| {
-                        let value = if count == V::LANES || channel != 10 { value } else { value.mul(mask) };
+                        let value =
+                            if count == V::LANES || !is_nonzero_at_zero(channel) { value } else { value.mul(mask) };
                         sums[channel] = value.mul_add(value, sums[channel]);
                     },
                 );

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accumulators::{for_each_vector, get, put};
 use crate::geometry::Geometry;
-use crate::param_features::{FACTOR, FactorViews, FeatureSettings, Inputs, OWN, Row, own_channels};
+use crate::param_features::{BARE, FACTOR, FACTORED, FactorViews, FeatureSettings, Inputs, OWN, Row, own_channels};
 use crate::simd::Simd;
 
 /// Widths of the fourteen groups of input channels in which the published weights are stored.
@@ -39,6 +39,42 @@ impl Activation {
     }
 }
 
+/// Weights in the order of the published implementations: thirty input channels, two outputs that are read.
+#[derive(Debug, Clone)]
+pub(crate) struct PublishedWeights<const H: usize> {
+    pub channels: [[f32; H]; 30],
+    pub b0: [f32; H],
+    pub w1: [[f32; H]; H],
+    pub b1: [f32; H],
+    /// Per output.
+    pub w2: [[f32; H]; 2],
+    pub b2: [f32; 2],
+}
+
+impl<const H: usize> PublishedWeights<H> {
+    /// Reads weights stored as `channels × H`, `b0`, `w1`, `b1`, `w2` (`H × outputs`), `b2`, where the stored
+    /// channels are those listed; channels that are not stored get zero weights.
+    pub fn read(mut theta: &[f32], stored: &[usize], outputs: usize) -> Self {
+        let mut take = |count: usize| {
+            let (head, tail) = theta.split_at(count);
+            theta = tail;
+            head
+        };
+        let array = |values: &[f32]| -> [f32; H] { values.try_into().expect("H values were taken") };
+        let mut channels = [[0.0; H]; 30];
+        for &channel in stored {
+            channels[channel] = array(take(H));
+        }
+        let b0 = array(take(H));
+        let w1 = std::array::from_fn(|_| array(take(H)));
+        let b1 = array(take(H));
+        let last = take(outputs * H);
+        let w2 = std::array::from_fn(|o| std::array::from_fn(|h| last[outputs * h + o]));
+        let b2 = take(outputs);
+        Self { channels, b0, w1, b1, w2, b2: [b2[0], b2[1]] }
+    }
+}
+
 /// Weights with hidden width `H`, first layer sorted by where its channel comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Mlp<const H: usize> {
@@ -61,31 +97,52 @@ pub(crate) struct ChannelSums {
 }
 
 impl<const H: usize> Mlp<H> {
-    /// Reads the weights in the published order: first-layer groups, `b0, w1, b1, w2, b2` with three outputs.
-    pub fn from_theta(theta: &[f32], activation: Activation) -> Self {
-        let mut rest = theta;
-        let mut take = |count: usize| {
-            let (head, tail) = rest.split_at(count);
-            rest = tail;
-            head
-        };
-        let mut channels = [[0.0; H]; 30];
-        for channel in &mut channels {
-            channel.copy_from_slice(take(H));
-        }
-        let array = |values: &[f32]| -> [f32; H] { values.try_into().expect("H values were taken") };
-        let b0 = array(take(H));
-        let w1 = std::array::from_fn(|_| array(take(H)));
-        let b1 = array(take(H));
-        let output = take(3 * H);
-        let w2 = std::array::from_fn(|o| std::array::from_fn(|h| output[3 * h + o]));
-        let b2 = take(3);
-        let [row_averages, col_averages, row_roots, col_roots] = [15, 18, 21, 24];
+    /// Sorts published weights by where their channel comes from.
+    pub fn new(weights: &PublishedWeights<H>, activation: Activation) -> Self {
+        let channels = &weights.channels;
+        let [row_averages, col_averages, row_roots, col_roots, momentum_factor] = [15, 18, 21, 24, 27];
         let factor = [(row_averages, row_roots), (col_averages, col_roots)].map(|(averages, roots)| {
             std::array::from_fn(|c| channels[if c < 3 { averages + c } else { roots + c - 3 }])
         });
-        let own = std::array::from_fn(|c| channels[if c < 15 { c } else { 27 + c - 15 }]);
-        Self { own, factor, b0, w1, b1, w2, b2: [b2[0], b2[1]], activation }
+        // A vector has the same numbers in both channels of a pair: their weights add up.
+        let both = |first: usize, second: usize| std::array::from_fn(|h| channels[first][h] + channels[second][h]);
+        let own = std::array::from_fn(|c| match c {
+            ..BARE => channels[c],
+            BARE..FACTORED => channels[momentum_factor + c - BARE],
+            c if c < FACTORED + 3 => both(row_averages + c - FACTORED, col_averages + c - FACTORED),
+            c => both(row_roots + c - FACTORED - 3, col_roots + c - FACTORED - 3),
+        });
+        let PublishedWeights { b0, w1, b1, w2, b2, .. } = *weights;
+        Self { own, factor, b0, w1, b1, w2, b2, activation }
+    }
+
+    /// The network whose weights are `factor · Σ coefficients[i] · bank[i]`.
+    pub fn mix(bank: &[Self], coefficients: &[f32], factor: f32) -> Self {
+        let mut mixed = bank[0].clone();
+        mixed.combine(&bank[0], |_, own| factor * coefficients[0] * own);
+        for (network, &coefficient) in bank.iter().zip(coefficients).skip(1) {
+            let coefficient = factor * coefficient;
+            mixed.combine(network, |sum, own| sum + coefficient * own);
+        }
+        mixed
+    }
+
+    fn combine(&mut self, other: &Self, combination: impl Fn(f32, f32) -> f32) {
+        let over = |own: &mut [f32], other: &[f32]| {
+            own.iter_mut().zip(other).for_each(|(own, &other)| *own = combination(*own, other));
+        };
+        over(self.own.as_flattened_mut(), other.own.as_flattened());
+        over(self.factor.as_flattened_mut().as_flattened_mut(), other.factor.as_flattened().as_flattened());
+        over(&mut self.b0, &other.b0);
+        over(self.w1.as_flattened_mut(), other.w1.as_flattened());
+        over(&mut self.b1, &other.b1);
+        over(self.w2.as_flattened_mut(), other.w2.as_flattened());
+        over(&mut self.b2, &other.b2);
+    }
+
+    /// Adds to the bias of the first layer: the share of inputs that are equal for all parameters.
+    pub fn shift_bias(&mut self, shift: &[f32; H]) {
+        self.b0.iter_mut().zip(shift).for_each(|(bias, shift)| *bias += shift);
     }
 
     /// The network with `1/√(mean square + epsilon)` of each channel multiplied into its first layer.
@@ -204,12 +261,12 @@ impl<'a, const H: usize> HiddenBase<'a, H> {
                         for (channel, x) in x.iter_mut().enumerate() {
                             *x = get(features, channel * map.len + at + j, count);
                         }
-                        for h in 0..H {
-                            let mut sum: V = get(self.columns, h * cols + j, count);
-                            for channel in 0..FACTOR {
-                                sum = x[channel].mul_add(V::splat(weights[channel][h]), sum);
+                        for (h, plane) in self.columns.chunks_exact_mut(cols).enumerate() {
+                            let mut sum: V = get(plane, j, count);
+                            for (x, weights) in x.iter().zip(weights) {
+                                sum = x.mul_add(V::splat(weights[h]), sum);
                             }
-                            put(sum, self.columns, h * cols + j, count);
+                            put(sum, plane, j, count);
                         }
                     },
                 );

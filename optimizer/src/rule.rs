@@ -35,6 +35,11 @@ pub trait UpdateRule: Send + Sized {
     /// Whether [`StepContext::loss`] matters.
     const READS_LOSS: bool = false;
 
+    /// Whether this very rule reads the loss, where one type stands for several.
+    fn reads_loss(&self) -> bool {
+        Self::READS_LOSS
+    }
+
     /// The name of this very rule, where one type stands for several.
     fn name(&self) -> &'static str {
         Self::NAME
@@ -174,7 +179,7 @@ impl<R: UpdateRule> Optimizer for RuleOptimizer<R> {
     fn step(&mut self, params: &mut [f32], grads: &[f32], loss: f32) -> Result<StepOutcome, Error> {
         self.check_len("params", params.len())?;
         self.check_len("grads", grads.len())?;
-        if !all_finite(grads) || (R::READS_LOSS && !loss.is_finite()) {
+        if !all_finite(grads) || (self.rule.reads_loss() && !loss.is_finite()) {
             return self.refuse_non_finite(grads);
         }
         let context = self.context(loss);

@@ -24,6 +24,15 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// This slot and the one laid out right after it, as one.
+    ///
+    /// # Panics
+    /// If they are not neighbours.
+    pub fn join(self, next: Self) -> Self {
+        assert_eq!(self.start + self.len, next.start, "only neighbouring slots can be joined");
+        Self { start: self.start, len: self.len + next.len }
+    }
+
     /// The elements of the flat state that belong to this slot.
     pub fn range(self) -> Range<usize> {
         self.start..self.start + self.len

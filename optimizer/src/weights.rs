@@ -11,81 +11,14 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use serde::{Deserialize, Serialize};
 
-use crate::celo2::Celo2Config;
-use crate::{Error, ParamLayout};
+use crate::{Architecture, Error};
 
 const FORMAT: &str = "velo-optimizer weights 1";
 const WHAT: &str = "learned weights";
 
 /// No published optimizer is larger than some ten megabytes; a file beyond this is not one.
 const MAX_FILE_BYTES: u64 = 1 << 30;
-
-/// Which network the weights belong to, with everything about it that is not learned.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub enum Architecture {
-    /// Normalised per-parameter MLP (arXiv 2602.19142).
-    Celo2(Celo2Config),
-}
-
-impl Architecture {
-    /// The name of the architecture in lower case.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Celo2(_) => "celo2",
-        }
-    }
-
-    /// Names, shapes and ranges of the weights inside the flat `theta`.
-    pub fn theta_layout(&self) -> ParamLayout {
-        match self {
-            Self::Celo2(config) => config.theta_layout(),
-        }
-    }
-
-    /// Which entries of `theta` can change an update under this configuration. The others need no
-    /// perturbation and no learning.
-    pub fn influential(&self) -> Vec<bool> {
-        match self {
-            Self::Celo2(config) => config.influential(),
-        }
-    }
-
-    /// Random weights from which meta-training starts: normal with standard deviation `1/√fan_in`, cut off at
-    /// two standard deviations; biases zero. `normal` yields standard normal numbers.
-    pub fn meta_init(&self, normal: &mut dyn FnMut() -> f32) -> Vec<f32> {
-        match self {
-            Self::Celo2(config) => config.meta_init(normal),
-        }
-    }
-
-    /// The size of a step at multiplier `1`.
-    pub fn step_size(&self) -> f32 {
-        match self {
-            Self::Celo2(config) => config.step_size,
-        }
-    }
-
-    /// Sets [`step_size`](Self::step_size).
-    pub fn set_step_size(&mut self, step_size: f32) {
-        match self {
-            Self::Celo2(config) => config.step_size = step_size,
-        }
-    }
-
-    /// Checks the configuration.
-    ///
-    /// # Errors
-    /// [`Error::InvalidHyperParameter`] naming the field.
-    pub fn check(&self) -> Result<(), Error> {
-        match self {
-            Self::Celo2(config) => config.check(),
-        }
-    }
-}
 
 /// The meta-parameters `theta` of one architecture, with their provenance.
 #[derive(Debug, Clone, PartialEq)]
@@ -256,6 +189,7 @@ impl LearnedWeights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Celo2Config;
 
     fn weights() -> LearnedWeights {
         let architecture = Architecture::Celo2(Celo2Config { step_size: 0.004, ..Celo2Config::default() });

@@ -2,14 +2,26 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::{LearnedConfig, not_negative, positive};
 use crate::param_mlp::{Activation, GROUPS};
-use crate::{Error, ParamLayout};
+use crate::{Error, ParamLayout, TensorLayout};
 
 /// Hidden width of both layers.
 pub(crate) const HIDDEN: usize = 8;
 
 /// Outputs of the network: direction, magnitude, and one that nothing reads.
-const OUTPUTS: usize = 3;
+pub(super) const OUTPUTS: usize = 3;
+
+/// The published weights have all thirty input channels.
+pub(super) const STORED_CHANNELS: [usize; 30] = {
+    let mut channels = [0; 30];
+    let mut i = 0;
+    while i < channels.len() {
+        channels[i] = i;
+        i += 1;
+    }
+    channels
+};
 
 /// Configuration of the Celo2 architecture. The default sends every tensor through the network and
 /// orthogonalises nothing (the published `Celo2Base`).
@@ -93,9 +105,11 @@ impl Celo2Config {
     pub fn orthogonalized() -> Self {
         Self { orthogonalize: true, adam_pattern: "bias|embed".into(), ..Self::default() }
     }
+}
 
-    /// Names and shapes of the weights, as published: fourteen groups of the first layer, then the rest.
-    pub fn theta_layout(&self) -> ParamLayout {
+impl LearnedConfig for Celo2Config {
+    /// Fourteen groups of the first layer, as published, then the rest.
+    fn theta_layout(&self) -> ParamLayout {
         let groups = GROUPS.iter().enumerate().map(|(i, &width)| (format!("w0__{i}"), vec![width, HIDDEN]));
         let rest = [
             ("b0", vec![HIDDEN]),
@@ -109,47 +123,32 @@ impl Celo2Config {
             .expect("names are distinct and shapes small")
     }
 
-    /// Which weights can change an update: outputs that nothing reads cannot.
-    pub(crate) fn influential(&self) -> Vec<bool> {
-        let layout = self.theta_layout();
-        let used = if self.exp_mult == 0.0 { 1 } else { 2 };
-        let mut mask = vec![true; layout.len()];
-        for tensor in &layout.tensors()[layout.tensors().len() - 2..] {
-            if matches!(tensor.shape.last(), Some(&OUTPUTS)) {
-                for (i, flag) in mask[tensor.range.clone()].iter_mut().enumerate() {
-                    *flag = i % OUTPUTS < used;
-                }
-            }
-        }
-        mask
+    fn is_influential(&self, tensor: &TensorLayout, index: usize) -> bool {
+        let read = if self.exp_mult == 0.0 { 1 } else { 2 };
+        tensor.shape.last() != Some(&OUTPUTS) || index % OUTPUTS < read
     }
 
-    /// See [`crate::Architecture::meta_init`].
-    pub(crate) fn meta_init(&self, normal: &mut dyn FnMut() -> f32) -> Vec<f32> {
-        let layout = self.theta_layout();
-        let mut theta = vec![0.0; layout.len()];
-        let inputs: usize = GROUPS.iter().sum();
-        for tensor in layout.tensors().iter().filter(|tensor| tensor.shape.len() == 2) {
+    fn fan_in(&self, tensor: &TensorLayout) -> Option<usize> {
+        match tensor.shape.as_slice() {
             // All groups of the first layer are one matrix as far as its fan-in goes.
-            let fan_in = if tensor.name.contains("w0") { inputs } else { tensor.shape[0] };
-            let deviation = 1.0 / (fan_in as f32).sqrt();
-            for weight in &mut theta[tensor.range.clone()] {
-                let unit = std::iter::repeat_with(&mut *normal).find(|x| x.abs() <= 2.0);
-                *weight = deviation * unit.unwrap_or(0.0);
-            }
+            [_, _] if tensor.name.contains("w0__") => Some(GROUPS.iter().sum()),
+            [inputs, _] => Some(*inputs),
+            _ => None,
         }
-        theta
     }
 
-    /// Checks every field.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    fn step_size(&self) -> f32 {
+        self.step_size
+    }
+
+    fn step_size_mut(&mut self) -> &mut f32 {
+        &mut self.step_size
+    }
+
+    fn check(&self) -> Result<(), Error> {
         let invalid = |field, found: String, expected| Err(Error::InvalidHyperParameter { field, found, expected });
-        if !(self.step_size.is_finite() && self.step_size > 0.0) {
-            return invalid("step_size", self.step_size.to_string(), "a positive number");
-        }
-        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
-            return invalid("weight_decay", self.weight_decay.to_string(), "zero or a positive number");
-        }
+        positive("step_size", self.step_size)?;
+        not_negative("weight_decay", self.weight_decay)?;
         if !self.exp_mult.is_finite() {
             return invalid("exp_mult", self.exp_mult.to_string(), "a finite number");
         }
@@ -166,14 +165,16 @@ impl Celo2Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Architecture;
 
     #[test]
     fn there_are_347_weights_and_without_magnitude_18_are_idle() {
-        let config = Celo2Config::default();
-        assert_eq!(config.theta_layout().len(), 347);
-        assert_eq!(config.influential().iter().filter(|&&used| used).count(), 329);
-        let with_magnitude = Celo2Config { exp_mult: 0.1, ..config };
-        assert_eq!(with_magnitude.influential().iter().filter(|&&used| used).count(), 338);
+        let used = |config: Celo2Config| {
+            let influential = Architecture::Celo2(config).influential();
+            (influential.len(), influential.into_iter().filter(|&used| used).count())
+        };
+        assert_eq!(used(Celo2Config::default()), (347, 329));
+        assert_eq!(used(Celo2Config { exp_mult: 0.1, ..Celo2Config::default() }), (347, 338));
     }
 
     #[test]
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn random_weights_are_cut_off_at_two_deviations_and_biases_are_zero() {
         let mut draws = [3.0, -1.0, 0.5].into_iter().cycle();
-        let config = Celo2Config::default();
+        let config = Architecture::Celo2(Celo2Config::default());
         let theta = config.meta_init(&mut || draws.next().unwrap());
         let layout = config.theta_layout();
         let first = &theta[layout.get("ff_mod_stack/~/w0__0").unwrap().range.clone()];

@@ -17,18 +17,19 @@ mod config;
 
 pub use config::{AdamPath, Celo2Config};
 
-use crate::accumulators::{AccumulatorSlots, Decays, accumulate, for_each_vector, get, put};
+use crate::accumulators::{AccumulatorSlots, Accumulators, Decays, accumulate};
+use crate::architecture::LearnedConfig;
 use crate::geometry::Geometry;
 use crate::orthogonalise::{self, orthogonalise};
-use crate::param_features::{
-    BiasCorrection, FactorTables, FactorViews, FeatureSettings, OWN, Row, RowFactors, RowKind,
-};
-use crate::param_mlp::{ChannelSums, HiddenBase, Mlp, RowOutputs, evaluate_row};
+use crate::param_features::{BiasCorrection, FeatureSettings};
+use crate::param_mlp::{Mlp, PublishedWeights};
+use crate::param_network::{NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope, evaluate};
 use crate::rule::{StepContext, UpdateRule};
 use crate::simd::{Kernel, Simd, dispatch};
 use crate::state::{Slot, StateLayout, parts};
+use crate::step::{subtract, sum_of_squares};
 use crate::{Error, ParamLayout};
-use config::HIDDEN;
+use config::{HIDDEN, OUTPUTS, STORED_CHANNELS};
 
 const DECAYS: Decays = Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.95, factored: [0.9, 0.99, 0.999] };
 const GRADIENT_CLIP: f32 = 1000.0;
@@ -36,14 +37,12 @@ const SQUARE_EPSILON: f32 = 1e-8;
 const NORM_EPSILON: f64 = 1e-9;
 const ADAM_BETA1: f32 = 0.9;
 
-/// Channels of tensors without factored statistics: all own ones but `m F`.
-const VECTOR_CHANNELS: usize = 15;
-
 /// The update of Celo2.
 #[derive(Debug, Clone)]
 pub struct Celo2Rule {
+    theta_len: usize,
     config: Celo2Config,
-    mlp: Mlp<HIDDEN>,
+    mlp: Box<Mlp<HIDDEN>>,
     tensors: Vec<Tensor>,
     scratch: Scratch,
 }
@@ -64,14 +63,7 @@ enum Path {
 /// Work buffers, sized for the largest tensor.
 #[derive(Debug, Clone, Default)]
 struct Scratch {
-    /// Sums of squared gradients per entry of `R` and `C`.
-    sums: [Vec<f32>; 2],
-    /// Tables of `R` and `C`.
-    tables: [Vec<f32>; 2],
-    /// `HIDDEN` planes of one row, for the share of the columns in the first layer.
-    columns: Vec<f32>,
-    /// Products of factors that both vary along a row, plain and corrected.
-    products: [Vec<f32>; 2],
+    network: NetworkScratch,
     /// The update before it is scaled, for a whole tensor.
     direction: Vec<f32>,
     /// The second output, where its mean is wanted.
@@ -82,35 +74,24 @@ struct Scratch {
 impl Scratch {
     fn grow(&mut self, geometry: &Geometry, config: &Celo2Config) {
         let at_least = |buffer: &mut Vec<f32>, len: usize| buffer.resize(buffer.len().max(len), 0.0);
+        self.network.grow(geometry, HIDDEN);
         at_least(&mut self.direction, geometry.len);
         if config.aggregate_magnitude {
             at_least(&mut self.magnitude, geometry.len);
         }
-        let Some(factors) = &geometry.factors else { return };
-        for (which, map) in [&factors.row, &factors.col].into_iter().enumerate() {
-            at_least(&mut self.sums[which], map.len);
-            at_least(&mut self.tables[which], FactorTables::scratch_len(map.len));
-            at_least(&mut self.products[which], 3 * geometry.cols);
-        }
-        at_least(&mut self.columns, HIDDEN * geometry.cols);
-        if config.orthogonalize {
+        if config.orthogonalize && geometry.factors.is_some() {
             at_least(&mut self.orthogonalise, orthogonalise::scratch_len(geometry.rows, geometry.cols));
         }
     }
 }
 
 impl Celo2Rule {
-    /// Replaces the weights, keeping the state.
-    ///
-    /// # Errors
-    /// [`Error::LengthMismatch`] when there are not 347 of them.
-    pub fn set_theta(&mut self, theta: &[f32]) -> Result<(), Error> {
-        let expected = self.config.theta_layout().len();
-        if theta.len() != expected {
-            return Err(Error::LengthMismatch { what: "theta", found: theta.len(), expected });
-        }
-        self.mlp = Mlp::from_theta(theta, self.config.activation);
-        Ok(())
+    pub(crate) fn theta_len(&self) -> usize {
+        self.theta_len
+    }
+
+    pub(crate) fn set_theta(&mut self, theta: &[f32]) {
+        *self.mlp = Mlp::new(&PublishedWeights::read(theta, &STORED_CHANNELS, OUTPUTS), self.config.activation);
     }
 }
 
@@ -140,8 +121,14 @@ impl UpdateRule for Celo2Rule {
                 Tensor { range: tensor.range.clone(), geometry, path }
             })
             .collect();
-        let theta = vec![0.0; config.theta_layout().len()];
-        Ok(Self { mlp: Mlp::from_theta(&theta, config.activation), config, tensors, scratch })
+        let blank = PublishedWeights::read(&vec![0.0; config.theta_layout().len()], &STORED_CHANNELS, OUTPUTS);
+        Ok(Self {
+            theta_len: config.theta_layout().len(),
+            mlp: Box::new(Mlp::new(&blank, config.activation)),
+            config,
+            tensors,
+            scratch,
+        })
     }
 
     fn configured_weight_decay(&self) -> f32 {
@@ -200,7 +187,7 @@ fn undo_bias(decay: f32, step: u64) -> f32 {
 struct LearnedStep<'a> {
     params: &'a mut [f32],
     grads: &'a [f32],
-    accumulators: crate::accumulators::Accumulators<'a>,
+    accumulators: Accumulators<'a>,
     geometry: &'a Geometry,
     config: &'a Celo2Config,
     mlp: &'a Mlp<HIDDEN>,
@@ -216,22 +203,27 @@ impl Kernel for LearnedStep<'_> {
         if self.geometry.len == 0 {
             return;
         }
-        let [row_sums, col_sums] = &mut self.scratch.sums;
-        let (row_len, col_len) =
-            self.geometry.factors.as_ref().map_or((0, 0), |factors| (factors.row.len, factors.col.len));
-        let sums = [&mut row_sums[..row_len], &mut col_sums[..col_len]];
+        let sums = self.scratch.network.sums(self.geometry);
         accumulate::<V>(&mut self.accumulators, self.grads, self.geometry, &DECAYS, GRADIENT_CLIP, sums);
-        if self.geometry.factors.is_some() {
-            self.directions::<V, OWN>();
-        } else {
-            self.directions::<V, VECTOR_CHANNELS>();
-        }
+        let settings = self.settings();
+        let Scratch { network, direction, magnitude, .. } = &mut *self.scratch;
+        let mut outputs = NetworkOutputs {
+            direction: &mut direction[..self.geometry.len],
+            magnitude: self.config.aggregate_magnitude.then_some(magnitude),
+        };
+        let inputs = NetworkInputs {
+            params: self.params,
+            grads: self.grads,
+            accumulators: &self.accumulators,
+            geometry: self.geometry,
+        };
+        evaluate::<V, HIDDEN>(&mut outputs, &inputs, self.mlp, &settings, network);
         self.apply::<V>();
     }
 }
 
 impl LearnedStep<'_> {
-    fn settings(&self) -> FeatureSettings {
+    fn settings(&self) -> NetworkSettings {
         let correct = |decay| undo_bias(decay, self.context.step);
         let correction = if self.config.bias_correction {
             BiasCorrection {
@@ -242,73 +234,11 @@ impl LearnedStep<'_> {
         } else {
             BiasCorrection::NONE
         };
-        FeatureSettings { clip: GRADIENT_CLIP, epsilon: SQUARE_EPSILON, correction }
-    }
-
-    /// From accumulators to the network's outputs, block by block.
-    #[inline(always)]
-    fn directions<V: Simd, const CHANNELS: usize>(&mut self) {
-        let settings = self.settings();
-        let geometry = self.geometry;
-        let Scratch {
-            tables: [row_tables, col_tables],
-            columns,
-            products: [plain, corrected],
-            direction,
-            magnitude,
-            ..
-        } = &mut *self.scratch;
-        let mut base_columns: &mut [f32] = &mut [];
-        let mut views = None;
-        if let Some(factors) = &geometry.factors {
-            let mut row = FactorTables::new(row_tables, factors.row.len);
-            row.fill::<V>(&self.accumulators.row, &factors.row, Some(factors.centre), &settings);
-            let mut col = FactorTables::new(col_tables, factors.col.len);
-            col.fill::<V>(&self.accumulators.col, &factors.col, None, &settings);
-            views = Some(FactorViews {
-                maps: [&factors.row, &factors.col],
-                features: [row.features, col.features],
-                unit: [row.unit, col.unit],
-                corrected_unit: [row.corrected_unit, col.corrected_unit],
-            });
-            base_columns = &mut columns[..HIDDEN * geometry.cols];
-        }
-        let views = views.as_ref();
-        for block in 0..geometry.blocks {
-            let mut sums = ChannelSums::default();
-            if let Some(views) = views {
-                sums.factor = views.sums_of_squares(block, geometry);
-            }
-            let mut squares = [V::splat(0.0); OWN];
-            for index in 0..geometry.rows {
-                let range = geometry.row(block, index);
-                let factors = row_kind(views, &self.accumulators, block, index, range.clone(), plain, corrected);
-                let row = Row::new(self.grads, self.params, &self.accumulators, range, factors);
-                row.add_squares::<V, CHANNELS>(&mut squares, &settings);
-                // Lane sums are emptied into doubles now and then, or large tensors would lose digits.
-                if index % SQUARES_ROWS == SQUARES_ROWS - 1 {
-                    drain(&mut squares, &mut sums);
-                }
-            }
-            drain(&mut squares, &mut sums);
-            let folded;
-            let mlp = if self.config.normalize_input {
-                folded = self.mlp.fold(&sums, geometry.block(block).len(), NORM_EPSILON);
-                &folded
-            } else {
-                self.mlp
-            };
-            let mut base = HiddenBase::new(base_columns);
-            for index in 0..geometry.rows {
-                base.enter_row::<V>(mlp, views, geometry, block, index);
-                let range = geometry.row(block, index);
-                let factors = row_kind(views, &self.accumulators, block, index, range.clone(), plain, corrected);
-                let row = Row::new(self.grads, self.params, &self.accumulators, range.clone(), factors);
-                let magnitude = self.config.aggregate_magnitude.then(|| &mut magnitude[range.clone()]);
-                let mut outputs =
-                    RowOutputs { direction: &mut direction[range], magnitude, exp_mult: self.config.exp_mult };
-                evaluate_row::<V, HIDDEN, CHANNELS>(&mut outputs, mlp, &base, &row, geometry.cols, &settings);
-            }
+        NetworkSettings {
+            features: FeatureSettings { clip: GRADIENT_CLIP, epsilon: SQUARE_EPSILON, vector_epsilon: 0.0, correction },
+            normalize: self.config.normalize_input.then_some((Scope::Block, NORM_EPSILON)),
+            vectors_see_all: false,
+            exp_mult: self.config.exp_mult,
         }
     }
 
@@ -347,71 +277,7 @@ impl LearnedStep<'_> {
                 let mean_square = sum_of_squares::<V>(direction) / direction.len() as f64;
                 scale *= (1.0 / (mean_square + NORM_EPSILON).sqrt()) as f32;
             }
-            let (scale, keep) = (V::splat(-step * scale), V::splat(keep));
-            let params = &mut self.params[range];
-            for_each_vector::<V>(
-                direction.len(),
-                #[inline(always)]
-                |at, count| {
-                    let u: V = get(direction, at, count);
-                    let p: V = get(params, at, count);
-                    put(u.mul_add(scale, p.mul(keep)), params, at, count);
-                },
-            );
-        }
-    }
-}
-
-/// Rows of squares that are summed in single precision before they are added up in double precision.
-const SQUARES_ROWS: usize = 64;
-
-#[inline(always)]
-fn drain<V: Simd>(squares: &mut [V; OWN], sums: &mut ChannelSums) {
-    for (square, sum) in squares.iter_mut().zip(&mut sums.own) {
-        *sum += f64::from(square.sum());
-        *square = V::splat(0.0);
-    }
-}
-
-#[inline(always)]
-fn sum_of_squares<V: Simd>(values: &[f32]) -> f64 {
-    let mut total = 0.0;
-    for chunk in values.chunks(4096) {
-        let mut sum = V::splat(0.0);
-        for_each_vector::<V>(
-            chunk.len(),
-            #[inline(always)]
-            |at, count| {
-                let x: V = get(chunk, at, count);
-                sum = x.mul_add(x, sum);
-            },
-        );
-        total += f64::from(sum.sum());
-    }
-    total
-}
-
-/// The factors of one row, from the tables or, for vectors, from `V`.
-#[inline(always)]
-fn row_kind<'a>(
-    views: Option<&'a FactorViews<'a>>,
-    accumulators: &'a crate::accumulators::Accumulators<'_>,
-    block: usize,
-    row: usize,
-    range: std::ops::Range<usize>,
-    plain: &'a mut [f32],
-    corrected: &'a mut [f32],
-) -> RowKind<'a> {
-    match views {
-        Some(views) => {
-            let cols = range.len();
-            let plain: RowFactors<'_> = views.row_factors(&views.unit, block, row, cols, plain);
-            let corrected = views.row_factors(&views.corrected_unit, block, row, cols, corrected);
-            RowKind::Factored(plain, corrected)
-        }
-        None => {
-            let [v0, v1, v2] = &accumulators.row;
-            RowKind::Unfactored([&v0[range.clone()], &v1[range.clone()], &v2[range]])
+            subtract::<V>(&mut self.params[range], direction, step * scale, keep);
         }
     }
 }
@@ -461,11 +327,11 @@ mod tests {
     fn every_instruction_set_gives_the_same_parameters_within_a_millionth() {
         let config = Celo2Config { step_size: 0.01, ..Celo2Config::default() };
         let mut draw = 0.0f32;
-        let theta = config.meta_init(&mut || {
+        let theta = crate::Architecture::Celo2(config.clone()).meta_init(&mut || {
             draw += 1.0;
             (draw * 2.39).sin() * 1.5
         });
-        let mlp = Mlp::from_theta(&theta, config.activation);
+        let mlp = Mlp::new(&PublishedWeights::read(&theta, &STORED_CHANNELS, OUTPUTS), config.activation);
         for shape in [vec![37, 50], vec![50, 37], vec![100], vec![3, 3, 5, 6], vec![64, 10], vec![]] {
             let geometry = Geometry::new(&shape);
             let mut layout = StateLayout::default();

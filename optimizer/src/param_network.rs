@@ -1,0 +1,238 @@
+//! The per-parameter network applied to one tensor: from accumulators to the outputs for every parameter.
+//!
+//! Three passes over the tensor: sums of squares of the channels, folding of the normalisation into the first
+//! layer, evaluation row by row. The channels are normalised over a block (the last two axes) or over the
+//! whole tensor. Every learned architecture with a per-parameter network goes through here; they differ in
+//! [`NetworkSettings`] and in what they do with the outputs.
+
+use std::ops::Range;
+
+use crate::accumulators::Accumulators;
+use crate::geometry::Geometry;
+use crate::param_features::{
+    BARE, FACTORED, FactorTables, FactorViews, FeatureSettings, OWN, Row, RowFactors, RowKind, UNFACTORED,
+};
+use crate::param_mlp::{ChannelSums, HiddenBase, Mlp, RowOutputs, evaluate_row};
+use crate::simd::Simd;
+
+/// What is normalised together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// The last two axes.
+    Block,
+    /// The whole tensor.
+    Tensor,
+}
+
+/// How the network is applied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NetworkSettings {
+    pub features: FeatureSettings,
+    /// What the channels are normalised over, and the epsilon beside the mean square; `None`: not at all.
+    pub normalize: Option<(Scope, f64)>,
+    /// Whether tensors without factored statistics see all thirty channels, or the first fifteen.
+    pub vectors_see_all: bool,
+    /// Factor on the second output, whose exponential multiplies the first; 0 leaves it out.
+    pub exp_mult: f32,
+}
+
+/// Work buffers, sized for the largest tensor.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NetworkScratch {
+    /// Sums of squared gradients per entry of `R` and `C`.
+    sums: [Vec<f32>; 2],
+    /// Tables of `R` and `C`.
+    tables: [Vec<f32>; 2],
+    /// One plane per hidden unit, for the share of the columns in the first layer.
+    columns: Vec<f32>,
+    /// Products of factors that both vary along a row, plain and corrected.
+    products: [Vec<f32>; 2],
+}
+
+impl NetworkScratch {
+    /// Makes room for a tensor and a network of hidden width `hidden`.
+    pub fn grow(&mut self, geometry: &Geometry, hidden: usize) {
+        let at_least = |buffer: &mut Vec<f32>, len: usize| buffer.resize(buffer.len().max(len), 0.0);
+        let Some(factors) = &geometry.factors else { return };
+        for (which, map) in [&factors.row, &factors.col].into_iter().enumerate() {
+            at_least(&mut self.sums[which], map.len);
+            at_least(&mut self.tables[which], FactorTables::scratch_len(map.len));
+            at_least(&mut self.products[which], 3 * geometry.cols);
+        }
+        at_least(&mut self.columns, hidden * geometry.cols);
+    }
+
+    /// Room for the sums of squared gradients of a tensor.
+    #[inline(always)]
+    pub fn sums(&mut self, geometry: &Geometry) -> [&mut [f32]; 2] {
+        let [row, col] = &mut self.sums;
+        match &geometry.factors {
+            Some(factors) => [&mut row[..factors.row.len], &mut col[..factors.col.len]],
+            None => [&mut [], &mut []],
+        }
+    }
+}
+
+/// Where the outputs of a tensor go.
+pub(crate) struct NetworkOutputs<'a> {
+    /// `o₀ · exp(exp_mult · o₁)`; `o₀` alone if the magnitude is wanted by itself.
+    pub direction: &'a mut [f32],
+    /// `o₁`.
+    pub magnitude: Option<&'a mut [f32]>,
+}
+
+/// One tensor as the network sees it.
+pub(crate) struct NetworkInputs<'a> {
+    pub params: &'a [f32],
+    pub grads: &'a [f32],
+    pub accumulators: &'a Accumulators<'a>,
+    pub geometry: &'a Geometry,
+}
+
+/// Applies `mlp` to every parameter of a tensor.
+#[inline(always)]
+pub(crate) fn evaluate<V: Simd, const H: usize>(
+    outputs: &mut NetworkOutputs<'_>,
+    inputs: &NetworkInputs<'_>,
+    mlp: &Mlp<H>,
+    settings: &NetworkSettings,
+    scratch: &mut NetworkScratch,
+) {
+    if inputs.geometry.factors.is_some() {
+        evaluate_channels::<V, H, FACTORED>(outputs, inputs, mlp, settings, scratch);
+    } else if settings.vectors_see_all {
+        evaluate_channels::<V, H, UNFACTORED>(outputs, inputs, mlp, settings, scratch);
+    } else {
+        evaluate_channels::<V, H, BARE>(outputs, inputs, mlp, settings, scratch);
+    }
+}
+
+#[inline(always)]
+fn evaluate_channels<V: Simd, const H: usize, const CHANNELS: usize>(
+    outputs: &mut NetworkOutputs<'_>,
+    inputs: &NetworkInputs<'_>,
+    mlp: &Mlp<H>,
+    settings: &NetworkSettings,
+    scratch: &mut NetworkScratch,
+) {
+    let (geometry, features) = (inputs.geometry, &settings.features);
+    let NetworkScratch { tables: [row_tables, col_tables], columns, products, .. } = scratch;
+    let [plain, corrected] = products;
+    let mut base_columns: &mut [f32] = &mut [];
+    let mut views = None;
+    if let Some(factors) = &geometry.factors {
+        let mut row = FactorTables::new(row_tables, factors.row.len);
+        row.fill::<V>(&inputs.accumulators.row, &factors.row, Some(factors.centre), features);
+        let mut col = FactorTables::new(col_tables, factors.col.len);
+        col.fill::<V>(&inputs.accumulators.col, &factors.col, None, features);
+        views = Some(FactorViews {
+            maps: [&factors.row, &factors.col],
+            features: [row.features, col.features],
+            unit: [row.unit, col.unit],
+            corrected_unit: [row.corrected_unit, col.corrected_unit],
+        });
+        base_columns = &mut columns[..H * geometry.cols];
+    }
+    let views = views.as_ref();
+    let blocks_together = match settings.normalize {
+        Some((Scope::Tensor, _)) => geometry.blocks,
+        _ => 1,
+    };
+    let mut first = 0;
+    while first < geometry.blocks {
+        let group = first..first + blocks_together;
+        first = group.end;
+        let folded;
+        let mlp = match settings.normalize {
+            Some((_, epsilon)) => {
+                let mut sums = ChannelSums::default();
+                for block in group.clone() {
+                    add_squares::<V, CHANNELS>(&mut sums, inputs, views, block, features, plain, corrected);
+                }
+                let elements = geometry.block(group.start).start..geometry.block(group.end - 1).end;
+                folded = mlp.fold(&sums, elements.len(), epsilon);
+                &folded
+            }
+            None => mlp,
+        };
+        for block in group {
+            let mut base = HiddenBase::new(&mut *base_columns);
+            for index in 0..geometry.rows {
+                base.enter_row::<V>(mlp, views, geometry, block, index);
+                let range = geometry.row(block, index);
+                let kind = row_kind(views, inputs.accumulators, block, index, range.clone(), plain, corrected);
+                let row = Row::new(inputs.grads, inputs.params, inputs.accumulators, range.clone(), kind);
+                let mut outputs = RowOutputs {
+                    direction: &mut outputs.direction[range.clone()],
+                    magnitude: match &mut outputs.magnitude {
+                        Some(magnitude) => Some(&mut magnitude[range]),
+                        None => None,
+                    },
+                    exp_mult: settings.exp_mult,
+                };
+                evaluate_row::<V, H, CHANNELS>(&mut outputs, mlp, &base, &row, geometry.cols, features);
+            }
+        }
+    }
+}
+
+/// Rows of squares that are summed in single precision before they are added up in double precision.
+const SQUARES_ROWS: usize = 64;
+
+/// Adds the squares of all channels over one block.
+#[inline(always)]
+fn add_squares<V: Simd, const CHANNELS: usize>(
+    sums: &mut ChannelSums,
+    inputs: &NetworkInputs<'_>,
+    views: Option<&FactorViews<'_>>,
+    block: usize,
+    settings: &FeatureSettings,
+    plain: &mut [f32],
+    corrected: &mut [f32],
+) {
+    if let Some(views) = views {
+        let own = views.sums_of_squares(block, inputs.geometry);
+        for (sum, own) in sums.factor.as_flattened_mut().iter_mut().zip(own.as_flattened()) {
+            *sum += own;
+        }
+    }
+    let mut squares = [V::splat(0.0); OWN];
+    for index in 0..inputs.geometry.rows {
+        let range = inputs.geometry.row(block, index);
+        let kind = row_kind(views, inputs.accumulators, block, index, range.clone(), plain, corrected);
+        let row = Row::new(inputs.grads, inputs.params, inputs.accumulators, range, kind);
+        row.add_squares::<V, CHANNELS>(&mut squares, settings);
+        // Lane sums are emptied into doubles now and then, or large tensors would lose digits.
+        if index % SQUARES_ROWS == SQUARES_ROWS - 1 || index + 1 == inputs.geometry.rows {
+            for (square, sum) in squares.iter_mut().zip(&mut sums.own).take(CHANNELS) {
+                *sum += f64::from(square.sum());
+                *square = V::splat(0.0);
+            }
+        }
+    }
+}
+
+/// The factors of one row, from the tables or, for vectors, from `V`.
+#[inline(always)]
+fn row_kind<'a>(
+    views: Option<&'a FactorViews<'a>>,
+    accumulators: &'a Accumulators<'_>,
+    block: usize,
+    row: usize,
+    range: Range<usize>,
+    plain: &'a mut [f32],
+    corrected: &'a mut [f32],
+) -> RowKind<'a> {
+    match views {
+        Some(views) => {
+            let cols = range.len();
+            let plain: RowFactors<'_> = views.row_factors(&views.unit, block, row, cols, plain);
+            let corrected = views.row_factors(&views.corrected_unit, block, row, cols, corrected);
+            RowKind::Factored(plain, corrected)
+        }
+        None => {
+            let [v0, v1, v2] = &accumulators.row;
+            RowKind::Unfactored([&v0[range.clone()], &v1[range.clone()], &v2[range]])
+        }
+    }
+}

@@ -65,7 +65,7 @@ struct Manifest {
     checksum: String,
     totals: Totals,
     particles: Vec<ParticleCounters>,
-    config: serde_json::Value,
+    config: Config,
 }
 
 /// The parts of a run that a checkpoint restores.
@@ -186,7 +186,7 @@ pub fn write(
         checksum: checksum(arrays.iter().map(|array| (array.name.as_str(), array.bytes.as_slice()))),
         totals,
         particles: counters,
-        config: identity(config),
+        config: config.clone(),
     };
     let manifest = serde_json::to_string(&manifest).expect("a manifest is plain data");
     let views = arrays.iter().map(|array| {
@@ -226,7 +226,7 @@ pub fn read(path: &Path, config: &Config, setting: &Setting, learner: &mut Learn
     if found != manifest.checksum {
         return Err(damaged(format!("checksum is {found}, expected {}", manifest.checksum)));
     }
-    let differing = differing_fields(&manifest.config, &identity(config));
+    let differing = differing_fields(&identity(&manifest.config), &identity(config));
     if !differing.is_empty() {
         let problem = format!("was written under another configuration; differing: {}", differing.join(", "));
         return Err(Error::checkpoint(path, problem));
@@ -297,9 +297,16 @@ fn differing_fields(saved: &serde_json::Value, now: &serde_json::Value) -> Vec<S
                     walk(&path, a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null), found);
                 }
             }
-            _ if saved != now => found.push(format!("{path} ({saved} then, {now} now)")),
+            _ if saved != now => found.push(format!("{path} ({} then, {} now)", shown(saved), shown(now))),
             _ => {}
         }
+    }
+    // Every fraction of a configuration is an f32; as an f64 it would show digits that nobody wrote.
+    fn shown(value: &serde_json::Value) -> String {
+        value
+            .as_f64()
+            .filter(|_| value.is_f64())
+            .map_or_else(|| value.to_string(), |number| (number as f32).to_string())
     }
     let mut found = Vec::new();
     walk("", saved, now, &mut found);

@@ -7,9 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use velo_comparison::ron_file;
 use velo_comparison::table::{Align, Table};
-use velo_meta_train::config::{Config, Plan};
+use velo_meta_train::closing::evaluation::{LEARNED, START, evaluate};
+use velo_meta_train::config::{Config, EvaluationConfig, Plan};
 use velo_meta_train::run::{Ended, Run, RunFolder};
 use velo_meta_train::{Error, closing, throughput};
+use velo_optimizer::LearnedWeights;
+use velo_tasks::TaskConfig;
 use velo_tasks::family::families;
 use velo_tasks::registry::named_tasks;
 
@@ -22,7 +25,9 @@ pub fn execute(command: Command) -> Result<()> {
         Command::Run(args) => run(args),
         Command::Resume { run, workers } => resume(&run, worker_count(workers)),
         Command::Export { run, to, workers } => export(&run, &to, worker_count(workers)),
-        Command::Evaluate { .. } => Ok(()),
+        Command::Evaluate { subject, seeds, steps, workers } => {
+            evaluate_frozen(&subject, seeds, steps, worker_count(workers))
+        }
         Command::ListFamilies => {
             list_families();
             Ok(())
@@ -46,8 +51,9 @@ fn run(args: RunArgs) -> Result<()> {
     let folder = RunFolder::create(&args.out.unwrap_or_else(|| default_folder(&args.config)), &config)?;
     eprintln!("run folder: {}", folder.root().display());
     let interrupted = interrupt::flag()?;
+    let (theta, tasks) = (plan.initial_theta.clone(), plan.evaluation_tasks.clone());
     let run = Run::start(plan, folder, worker_count(args.workers))?;
-    train_and_close(run, worker_count(args.workers), &interrupted)
+    train_and_close(run, &theta, &tasks, worker_count(args.workers), &interrupted)
 }
 
 /// `runs/<stem>`, or with the first number behind it that is free.
@@ -67,19 +73,26 @@ fn open(root: &Path) -> Result<(RunFolder, Plan)> {
 fn resume(root: &Path, workers: usize) -> Result<()> {
     let (folder, plan) = open(root)?;
     let interrupted = interrupt::flag()?;
+    let (theta, tasks) = (plan.initial_theta.clone(), plan.evaluation_tasks.clone());
     let run = Run::resume(plan, folder, workers, &mut |warning| eprintln!("warning: {warning}"))?;
     eprintln!("resuming after outer step {}", run.totals().generation);
-    train_and_close(run, workers, &interrupted)
+    train_and_close(run, &theta, &tasks, workers, &interrupted)
 }
 
-fn train_and_close(mut run: Run, workers: usize, interrupted: &AtomicBool) -> Result<()> {
+fn train_and_close(
+    mut run: Run,
+    initial_theta: &[f32],
+    tasks: &[TaskConfig],
+    workers: usize,
+    interrupted: &AtomicBool,
+) -> Result<()> {
     let ended = run.train(interrupted)?;
     if ended == Ended::Interrupted {
         let (root, generation) = (run.folder().root().display().to_string(), run.totals().generation);
         eprintln!("stopped after outer step {generation}; go on with: meta_train resume {root}");
         return Ok(());
     }
-    closing::freeze(&run, run.learner().average(), workers)?.save(run.folder().learned())?;
+    print!("{}", closing::close(&run, initial_theta, tasks, workers)?);
     Ok(())
 }
 
@@ -92,6 +105,26 @@ fn export(root: &Path, to: &Path, workers: usize) -> Result<()> {
     let weights = closing::freeze(&run, run.learner().average(), workers)?;
     weights.save(to)?;
     println!("{}: {} after {} outer steps", to.display(), weights.architecture().name(), run.totals().generation);
+    Ok(())
+}
+
+fn evaluate_frozen(subject: &Path, seeds: Option<u64>, steps: Option<u64>, workers: usize) -> Result<()> {
+    let (config, frozen) = if subject.is_dir() {
+        let (folder, plan) = open(subject)?;
+        (plan.config, vec![(LEARNED, folder.learned()), (START, folder.initial())])
+    } else {
+        (Config::default(), vec![(LEARNED, subject.to_owned())])
+    };
+    for (_, weights) in &frozen {
+        LearnedWeights::load(weights).map_err(Error::from)?;
+    }
+    let defaults = config.evaluation.clone();
+    let evaluation =
+        EvaluationConfig { seeds: seeds.unwrap_or(defaults.seeds), steps: steps.unwrap_or(defaults.steps), ..defaults };
+    let plan = Config { evaluation, ..config }.check()?;
+    let (evaluation, selection) = (&plan.config.evaluation, &plan.config.selection);
+    let outcome = evaluate(evaluation, selection, &plan.evaluation_tasks, &plan.setting, &frozen, workers)?;
+    print!("{}", outcome.summary());
     Ok(())
 }
 

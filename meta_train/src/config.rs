@@ -237,7 +237,7 @@ pub struct Plan {
     /// Theta at the start of the run.
     pub initial_theta: Vec<f32>,
     /// Tasks of the closing comparison.
-    pub evaluation_tasks: Vec<(String, TaskConfig)>,
+    pub evaluation_tasks: Vec<TaskConfig>,
 }
 
 impl Config {
@@ -253,12 +253,7 @@ impl Config {
         self.check_counts()?;
         self.check_numbers()?;
         let families = Families::new(&self.families)?;
-        let evaluation_tasks = self
-            .evaluation
-            .tasks
-            .iter()
-            .map(|name| Ok((name.clone(), named(name)?)))
-            .collect::<Result<Vec<_>, Error>>()?;
+        let evaluation_tasks = self.evaluation.tasks.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
         let initial_theta = initial_theta(&self.architecture, self.seed);
         let learned = self.architecture.influential();
         let setting = Setting {

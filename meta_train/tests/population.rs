@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use support::{bowl_plan, small_config};
 use velo_meta_train::config::Config;
-use velo_meta_train::estimator::Method;
+use velo_meta_train::estimator::{Method, Position};
 use velo_meta_train::population::Population;
 use velo_meta_train::run::new_learner;
-use velo_meta_train::unroll::{Particle, Scratch};
+use velo_meta_train::unroll::{Particle, Scratch, SegmentGap, WindowReport};
 
 /// Theta after `small_config`'s outer steps, as bits, and the number of lost particles.
 fn train(config: Config, workers: usize, fuse_every: Option<u64>) -> (Vec<u32>, usize) {
@@ -92,5 +92,59 @@ fn both_sides_of_a_pair_see_the_same_task_batches_and_start() {
     for _ in 0..5 {
         let report = particle.run_window(&plan.initial_theta, &plan.setting, &mut Scratch::default()).unwrap();
         assert!(report.segments.iter().all(|segment| segment.gap == 0.0));
+    }
+}
+
+/// A report of one segment with this gap, as particle `particle` would send it.
+fn report(particle: u64, gap: f32) -> Option<WindowReport> {
+    let position = Position { particle, episode: 0, window: 0, episode_start: 0 };
+    let segment = SegmentGap { position, family: 0, steps: 10, gap, meta_loss: 0.0 };
+    Some(WindowReport { segments: vec![segment], episodes: 0, diverged: 0 })
+}
+
+#[test]
+fn a_contribution_that_is_not_finite_is_dropped_and_counted() {
+    let plan = bowl_plan(small_config(), None);
+    let step = |reports: &[Option<WindowReport>]| {
+        let mut learner = new_learner(&plan).unwrap();
+        let outcome = learner.step(reports, &plan.setting).unwrap();
+        (learner.theta().to_vec(), outcome.dropped)
+    };
+    let (with, dropped) = step(&[report(0, 0.3), report(1, f32::NAN), report(2, -0.1), None]);
+    let (without, none_dropped) = step(&[report(0, 0.3), report(2, -0.1)]);
+    assert_eq!((dropped, none_dropped), (1, 0));
+    assert_eq!(with, without);
+    assert_ne!(with, plan.initial_theta);
+}
+
+#[test]
+fn a_generation_without_any_contribution_leaves_theta_alone() {
+    let plan = bowl_plan(small_config(), None);
+    let mut learner = new_learner(&plan).unwrap();
+    learner.step(&[None, report(1, f32::INFINITY)], &plan.setting).unwrap();
+    assert_eq!(learner.theta(), plan.initial_theta);
+    assert_eq!(learner.generation(), 1);
+}
+
+#[test]
+fn theta_moves_against_the_direction_that_raised_the_meta_loss() {
+    let plan = bowl_plan(small_config(), None);
+    let mut learner = new_learner(&plan).unwrap();
+    learner.step(&[report(0, 0.5)], &plan.setting).unwrap();
+    let mut n = vec![0.0; plan.initial_theta.len()];
+    plan.setting.noise.write(&mut n, 0, 0);
+    let moved = learner.theta().iter().zip(&plan.initial_theta).map(|(after, before)| after - before);
+    let along: f32 = moved.zip(&n).map(|(moved, n)| moved * n).sum();
+    assert!(along < 0.0, "{along}");
+}
+
+#[test]
+fn entries_of_theta_that_cannot_change_an_update_are_never_moved() {
+    let (theta, _) = train(small_config(), 2, None);
+    let plan = bowl_plan(small_config(), None);
+    let learned = plan.setting.noise.learned();
+    assert!(learned.iter().any(|learned| !learned), "this architecture has idle outputs");
+    for ((theta, initial), learned) in theta.iter().zip(&plan.initial_theta).zip(learned) {
+        assert!(*learned || *theta == initial.to_bits());
     }
 }

@@ -1,11 +1,52 @@
 //! What follows training: select the native rate, freeze, compare on real data, report.
 
+pub mod evaluation;
+mod parallel;
+pub mod report;
 pub mod selection;
 
 use velo_optimizer::{LearnedOptimizer, LearnedWeights, Optimizer};
+use velo_tasks::TaskConfig;
 
 use crate::Error;
 use crate::run::Run;
+
+/// Freezes the learned rule and its untrained start, compares them, writes everything into the run folder, and
+/// returns the text for standard output.
+///
+/// # Errors
+/// When a run of the selection or comparison cannot be made, or a file cannot be written.
+pub fn close(run: &Run, initial_theta: &[f32], tasks: &[TaskConfig], workers: usize) -> Result<String, Error> {
+    let folder = run.folder();
+    let initial = freeze(run, initial_theta, workers)?.with_provenance("provenance", "random, before meta-training");
+    initial.save(folder.initial())?;
+    let learned = freeze(run, run.learner().average(), workers)?;
+    learned.save(folder.learned())?;
+    let mut text = String::new();
+    let mut comparison = None;
+    if !tasks.is_empty() {
+        let (config, frozen) =
+            (run.config(), [(evaluation::LEARNED, folder.learned()), (evaluation::START, folder.initial())]);
+        let outcome =
+            evaluation::evaluate(&config.evaluation, &config.selection, tasks, run.setting(), &frozen, workers)?;
+        outcome.write_tables(folder.root())?;
+        text.push_str(&outcome.summary());
+        text.push('\n');
+        comparison = Some(outcome);
+    }
+    report::write(run, comparison.as_ref())?;
+    let totals = run.totals();
+    text.push_str(&format!(
+        "meta-training: {} outer steps, {} inner steps, {:.1} s\nfrozen optimizer: {} (step size {})\nreport: {}\n",
+        totals.generation,
+        totals.inner_steps,
+        totals.seconds,
+        folder.learned().display(),
+        learned.architecture().step_size(),
+        folder.root().join("report.html").display(),
+    ));
+    Ok(text)
+}
 
 /// Weights with `theta`, their native rate selected on procedural tasks, and provenance.
 ///
@@ -22,11 +63,10 @@ pub fn freeze(run: &Run, theta: &[f32], workers: usize) -> Result<LearnedWeights
     let selection = selection::select(&config.selection, setting, &build, workers)?;
     weights.set_step_size(selection.step_size);
     let totals = run.totals();
+    let origin =
+        format!("seed {}, {} outer steps, {} inner steps", setting.seed, totals.generation, totals.inner_steps);
     Ok(weights
         .with_provenance("provenance", "meta-trained on procedural tasks by velo-meta-train")
         .with_provenance("licence", env!("CARGO_PKG_LICENSE"))
-        .with_provenance(
-            "training_run",
-            format!("seed {}, {} outer steps, {} inner steps", setting.seed, totals.generation, totals.inner_steps),
-        ))
+        .with_provenance("training_run", origin))
 }

@@ -5,13 +5,10 @@
 //! cosine; the one with the lowest mean score wins. Baselines that need a rate get theirs from the same tasks by
 //! the same rule, so that nobody sees the real data before the comparison.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use velo_optimizer::{Optimizer, ParamLayout, Schedule};
 use velo_tasks::training::train;
-use velo_tasks::worker::single_threaded;
 
+use super::parallel;
 use crate::Error;
 use crate::config::SelectionConfig;
 use crate::noise::{Purpose, bits};
@@ -45,28 +42,9 @@ pub fn select(
     workers: usize,
 ) -> Result<Selection, Error> {
     let tasks = config.tasks as usize;
-    let jobs = config.step_sizes.len() * tasks;
-    let next = AtomicUsize::new(0);
-    let scores: Mutex<Vec<Option<Result<f64, Error>>>> = Mutex::new((0..jobs).map(|_| None).collect());
-    let work = || {
-        loop {
-            let job = next.fetch_add(1, Ordering::Relaxed);
-            if job >= jobs {
-                return;
-            }
-            let score = run(config, setting, build, config.step_sizes[job / tasks], (job % tasks) as u64);
-            scores.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[job] = Some(score);
-        }
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(|| single_threaded(work))).collect();
-        threads.into_iter().try_for_each(|thread| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok::<(), Error>(())
-        })
+    let scores = parallel::map(config.step_sizes.len() * tasks, workers, |job| {
+        run(config, setting, build, config.step_sizes[job / tasks], (job % tasks) as u64)
     })?;
-    let scores = scores.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let scores = scores.into_iter().flatten().collect::<Result<Vec<f64>, Error>>()?;
     let means = scores.chunks(tasks).map(|scores| scores.iter().sum::<f64>() / tasks as f64);
     let scores: Vec<(f32, f64)> = config.step_sizes.iter().copied().zip(means).collect();
     let best = scores.iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("there is at least one candidate");

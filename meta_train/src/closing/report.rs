@@ -1,0 +1,89 @@
+//! `report.html`: how meta-training went and what came out.
+
+use velo_comparison::Page;
+use velo_comparison::figure::{Curves, Point, Scale, Series};
+
+use super::evaluation::Evaluation;
+use crate::Error;
+use crate::observe::metrics::{self, Record};
+use crate::run::Run;
+
+/// Outer steps are averaged into this many points.
+const POINTS: usize = 60;
+
+/// Writes the report of a finished run.
+///
+/// # Errors
+/// When the metrics cannot be read, a figure cannot be drawn or the file cannot be written.
+pub fn write(run: &Run, evaluation: Option<&Evaluation>) -> Result<(), Error> {
+    let records = metrics::read(&run.folder().metrics())?;
+    let totals = run.totals();
+    let (config, folder) = (run.config(), run.folder());
+    let ended: u32 = records.iter().map(|record| record.ended).sum();
+    let diverged: u32 = records.iter().map(|record| record.diverged).sum();
+    let mut page = Page::new("Meta-training of a learned optimizer").section("Meta-training").paragraph(format!(
+        "{} outer steps, {} inner steps in {:.0} s of training ({:.0} per second); {} of {} inner runs diverged. \
+         Architecture {}, estimator {:?} with {} antithetic pairs, sigma {}, windows of {} steps, horizons {} to {}.",
+        totals.generation,
+        totals.inner_steps,
+        totals.seconds,
+        totals.inner_steps as f64 / totals.seconds.max(1e-9),
+        diverged,
+        ended,
+        config.architecture.name(),
+        config.estimator.method,
+        config.estimator.pairs,
+        config.estimator.sigma,
+        config.truncation.window,
+        config.truncation.shortest,
+        config.truncation.longest,
+    ));
+    if !records.is_empty() {
+        let figures = [
+            (
+                "Meta-loss",
+                "meta-loss",
+                averages(&records, |record| f64::from(record.meta_loss)),
+                "Mean of ln(loss / reference loss) over all inner runs of an outer step, both training and held-out \
+                 rows as configured. Line: mean of neighbouring outer steps; band: one standard deviation among them. \
+                 Lower is better; it moves with the tasks that happen to be drawn.",
+            ),
+            (
+                "Signal of the meta-gradient",
+                "signal to noise",
+                averages(&records, |record| f64::from(record.signal_to_noise)),
+                "Squared norm of the mean gradient over its squared standard error, minus one: zero is pure noise.",
+            ),
+        ];
+        for (title, y_label, points, caption) in figures {
+            let curves = Curves {
+                title: title.to_owned(),
+                x_label: "inner steps (millions)".to_owned(),
+                y_label: y_label.to_owned(),
+                scale: Scale::Linear,
+                y_limit: None,
+                series: vec![Series { label: y_label.to_owned(), points }],
+            };
+            page = page.figure(curves.to_svg()?, caption);
+        }
+    }
+    if let Some(evaluation) = evaluation {
+        page = evaluation.add_sections(page)?;
+    }
+    let config = std::fs::read_to_string(folder.config()).map_err(Error::io(&folder.config()))?;
+    page = page.section("Configuration").preformatted(config);
+    Ok(page.write(folder.root().join("report.html"))?)
+}
+
+/// Mean and standard deviation over groups of neighbouring records, against millions of inner steps.
+fn averages(records: &[Record], value: impl Fn(&Record) -> f64) -> Vec<Point> {
+    let group = records.len().div_ceil(POINTS);
+    let point = |records: &[Record]| {
+        let count = records.len() as f64;
+        let mean = records.iter().map(&value).sum::<f64>() / count;
+        let variance = records.iter().map(|record| (value(record) - mean).powi(2)).sum::<f64>() / count;
+        let x = records.iter().map(|record| record.inner_steps as f64).sum::<f64>() / count / 1e6;
+        Point { x, y: mean, low: mean - variance.sqrt(), high: mean + variance.sqrt() }
+    };
+    records.chunks(group).map(point).collect()
+}

@@ -1,0 +1,234 @@
+//! The program as a user meets it: folders, exit codes, messages, interruptions.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use velo_optimizer::LearnedWeights;
+
+const SMOKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/smoke.ron");
+
+/// Overrides that make a run long enough to be interrupted and leave out the comparison.
+const TRAINING_ONLY: [&str; 4] =
+    ["budget.outer_steps=80", "checkpoints.every=7", "evaluation.tasks=[]", "selection.steps=5"];
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meta_train"));
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn finished(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+fn succeed(arguments: &[&str]) -> Output {
+    let output = finished(&mut program(arguments));
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Asserts exit code and parts of the message of a command that must fail with one line.
+fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
+    let output = finished(&mut program(arguments));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+    assert_eq!(message.trim_end().lines().count(), 1, "one clear message: {message}");
+    for part in parts {
+        assert!(message.contains(part), "{arguments:?}: expected {part:?} in: {message}");
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn training_arguments(out: &Path, workers: &'static str) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        ["run", SMOKE, "--out", text(out), "--workers", workers].map(str::to_owned).to_vec();
+    arguments.extend(TRAINING_ONLY.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+    arguments
+}
+
+fn train(out: &Path, workers: &'static str) {
+    let arguments = training_arguments(out, workers);
+    succeed(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+fn start(arguments: &[String]) -> Child {
+    program(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap()
+}
+
+fn outer_steps(run: &Path) -> usize {
+    fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |metrics| metrics.lines().count())
+}
+
+/// Waits until a run has taken `steps` outer steps; false if it ended before.
+fn wait_for(child: &mut Child, run: &Path, steps: usize) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while outer_steps(run) < steps {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        assert!(Instant::now() < deadline, "the run does not get anywhere");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// `metrics.jsonl` without the clock.
+fn metrics_without_time(run: &Path) -> Vec<serde_json::Value> {
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let mut lines: Vec<serde_json::Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &mut lines {
+        line.as_object_mut().unwrap().retain(|field, _| !field.contains("second"));
+    }
+    lines
+}
+
+/// The frozen theta as bits.
+fn theta(run: &Path) -> Vec<u32> {
+    let weights = LearnedWeights::load(run.join("learned.safetensors")).unwrap();
+    weights.theta().iter().map(|value| value.to_bits()).collect()
+}
+
+fn assert_same_outcome(run: &Path, reference: &Path) {
+    assert!(theta(run) == theta(reference), "theta differs");
+    assert_eq!(metrics_without_time(run), metrics_without_time(reference));
+}
+
+fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(run.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_run_killed_at_random_moments_and_resumed_ends_with_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reference, run) = (folder.path().join("reference"), folder.path().join("killed"));
+    train(&reference, "2");
+    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos() as usize;
+    let mut arguments = training_arguments(&run, "1");
+    for kill in 0..3 {
+        let moment = 1 + 25 * kill + nanoseconds / (kill + 1) % 25;
+        let mut child = start(&arguments);
+        if wait_for(&mut child, &run, moment) {
+            child.kill().unwrap();
+        }
+        child.wait().unwrap();
+        arguments = ["resume", text(&run), "--workers", "2"].map(str::to_owned).to_vec();
+    }
+    succeed(&["resume", text(&run)]);
+    assert_same_outcome(&run, &reference);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_a_checkpoint_exits_with_zero_and_goes_on_with_the_same_bits() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (reference, run) = (folder.path().join("reference"), folder.path().join("interrupted"));
+        train(&reference, "2");
+        let mut child = start(&training_arguments(&run, "2"));
+        assert!(wait_for(&mut child, &run, 10), "the run is too short to be interrupted");
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{message}");
+        assert!(message.contains("go on with: meta_train resume"), "{message}");
+        let steps = outer_steps(&run);
+        let newest = checkpoints(&run).pop().unwrap();
+        assert_eq!(newest.file_name().unwrap().to_str(), Some(format!("{steps:08}.safetensors").as_str()));
+        assert!(!run.join("learned.safetensors").exists(), "nothing is frozen before the end");
+        succeed(&["resume", text(&run)]);
+        assert_same_outcome(&run, &reference);
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_with_a_warning_for_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&run, "2");
+    let learned = theta(&run);
+    let newest = checkpoints(&run).pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&newest, &bytes).unwrap();
+    let output = succeed(&["resume", text(&run)]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        message.contains("warning: ") && message.contains("00000080.safetensors: the checkpoint is damaged"),
+        "{message}"
+    );
+    assert!(message.contains("going back to the previous one") && message.contains("00000077"), "{message}");
+    assert_eq!(theta(&run), learned);
+    for path in checkpoints(&run) {
+        fs::write(&path, "not a checkpoint").unwrap();
+    }
+    let exported = folder.path().join("x.safetensors");
+    let output = finished(&mut program(&["export", text(&run), "--to", text(&exported)]));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(
+        message.contains("error: ") && message.contains("00000077.safetensors: the checkpoint is damaged"),
+        "{message}"
+    );
+    assert!(!exported.exists());
+}
+
+#[test]
+fn a_configuration_changed_under_a_run_is_refused_with_the_differing_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&run, "2");
+    let config = fs::read_to_string(run.join("config.ron")).unwrap();
+    assert!(config.contains("sigma: 0.02"), "{config}");
+    fs::write(run.join("config.ron"), config.replace("sigma: 0.02", "sigma: 0.05")).unwrap();
+    let output = finished(&mut program(&["resume", text(&run)]));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("under another configuration; differing: estimator.sigma (0.02"), "{message}");
+}
+
+#[test]
+fn bad_input_gives_one_message_that_names_the_field_and_what_was_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let run = |set: &str, parts: &[&str]| refused(&["run", SMOKE, "--out", text(&out), "--set", set], 2, parts);
+    run("estimator.sgima=0.1", &["sgima", "did you mean `sigma`"]);
+    run("estimator.sigma=-1.0", &["smoke.ron", "estimator.sigma is -1, expected a finite number above 0"]);
+    run("families=[(family: \"mlp_techer\", weight: 1.0)]", &["mlp_techer", "mlp_teacher"]);
+    run("evaluation.tasks=[\"digits_mpl\"]", &["digits_mpl", "digits_mlp"]);
+    run("truncation.window=0", &["truncation.window is 0, expected at least 1"]);
+    run("inner.schedules=[Cosine(warmup: 2.0)]", &["warmup is 2, expected a fraction"]);
+    run("architecture=Celo3()", &["Celo3", "Celo2"]);
+    assert!(!out.exists(), "a run that cannot start leaves nothing behind");
+    refused(&["run", "no/such.ron", "--out", text(&out)], 1, &["no/such.ron"]);
+    refused(&["resume", text(folder.path())], 2, &["is not a run folder: it has no config.ron"]);
+    refused(&["evaluate", "no/such.safetensors"], 1, &["no/such.safetensors"]);
+}
+
+#[test]
+fn an_existing_folder_or_file_is_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("precious.txt"), "kept").unwrap();
+    refused(&["run", SMOKE, "--out", text(&out)], 2, &["already exists and is not empty"]);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+    let file = out.join("precious.txt");
+    refused(&["export", text(&out), "--to", text(&file)], 2, &["precious.txt: already exists"]);
+    refused(&["run", SMOKE, "--out", text(&file.join("inside"))], 1, &["precious.txt"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
+}
+
+#[test]
+fn listing_names_families_and_tasks_on_standard_output() {
+    let output = String::from_utf8(succeed(&["list-families"]).stdout).unwrap();
+    assert!(output.contains("mlp_teacher") && output.contains("digits_mlp"), "{output}");
+}

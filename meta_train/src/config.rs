@@ -333,7 +333,7 @@ impl Config {
                 return Err(Error::config(field, value, "a finite number, 0 or above"));
             }
         }
-        if self.budget.max_seconds.is_some_and(|seconds| !(seconds > 0.0)) {
+        if self.budget.max_seconds.is_some_and(|seconds| seconds.is_nan() || seconds <= 0.0) {
             let found = format!("{:?}", self.budget.max_seconds);
             return Err(Error::config("budget.max_seconds", found, "a number of seconds above 0, or None"));
         }

@@ -80,8 +80,7 @@ impl Objective {
 
 /// True when a run with this loss is given up.
 pub fn has_diverged(loss: f32, reference: f32) -> bool {
-    // Written so that NaN counts as diverged.
-    !(loss <= DIVERGED * reference)
+    loss.is_nan() || loss > DIVERGED * reference
 }
 
 /// Sums of scores over a stretch of steps of one side.

@@ -52,8 +52,17 @@ fn main() -> ExitCode {
         Err(Failure::Usage(error)) => (error, 2),
         Err(Failure::Run(error)) => (error, 1),
     };
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", message(&error));
     ExitCode::from(code)
+}
+
+/// The error with its causes, without those that the text before already ends with.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message.is_empty() {
+        true => cause,
+        false if message.ends_with(&cause) => message,
+        false => format!("{message}: {cause}"),
+    })
 }
 
 fn run_suite(config: &Path, out: Option<PathBuf>, threads: Option<u16>, overrides: &[String]) -> Result<(), Failure> {

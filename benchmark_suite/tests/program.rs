@@ -109,6 +109,7 @@ fn a_missing_suite_and_unknown_arguments_are_usage_errors() {
     let missing = program(&["run", "no/such/suite.ron"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(text(&missing.stderr).starts_with("error: no/such/suite.ron: "));
+    assert_eq!(text(&missing.stderr).matches("os error").count(), 1, "the cause is told once");
     assert_eq!(program(&["run"]).status.code(), Some(2));
     assert_eq!(program(&["frobnicate"]).status.code(), Some(2));
     let config = smoke_config();

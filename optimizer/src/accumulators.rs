@@ -12,7 +12,7 @@
 //! All start at zero. State is kept as one plane per channel, so that a vector load serves sixteen parameters.
 
 use crate::geometry::{FactorMap, Geometry};
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd};
 use crate::state::{Slot, StateLayout, parts};
 
 /// Added to squared gradients that enter factored statistics.
@@ -82,7 +82,8 @@ pub(crate) struct Accumulators<'a> {
     pub col: [&'a mut [f32]; 3],
 }
 
-/// A vector of lanes from `slice[at..at + count]`; zeros beyond.
+/// A vector of lanes from `slice[at..at + count]`; zeros beyond. Where `count` is the constant `V::LANES`, the
+/// compiler keeps only the full load.
 #[inline(always)]
 pub(crate) fn get<V: Simd>(slice: &[f32], at: usize, count: usize) -> V {
     if count == V::LANES { V::load(&slice[at..]) } else { V::load_partial(&slice[at..at + count]) }
@@ -92,6 +93,17 @@ pub(crate) fn get<V: Simd>(slice: &[f32], at: usize, count: usize) -> V {
 #[inline(always)]
 pub(crate) fn put<V: Simd>(value: V, slice: &mut [f32], at: usize, count: usize) {
     if count == V::LANES { value.store(&mut slice[at..]) } else { value.store_partial(&mut slice[at..at + count]) }
+}
+
+/// Calls `body(at, count)` for every vector of `len` elements, full or not, with one copy of the code: for
+/// large bodies over masked loads.
+#[inline(always)]
+pub(crate) fn for_each_masked<V: Simd>(len: usize, mut body: impl FnMut(usize, usize)) {
+    let mut at = 0;
+    while at < len {
+        body(at, V::LANES.min(len - at));
+        at += V::LANES;
+    }
 }
 
 /// Calls `body(at, count)` for every full vector of `len` elements and once for the rest.
@@ -114,19 +126,29 @@ fn decay_into<V: Simd>(average: &mut [f32], value: V, decay: f32, at: usize, cou
     new
 }
 
-/// Adds this step's gradient, clipped to `±clip`, to all accumulators.
-///
-/// `sums` is scratch for one number per entry of `R` and of `C`.
+/// Adds this step's gradient, clipped to `±clip`, to all accumulators of a tensor.
+pub(crate) struct Accumulate<'a, 'b> {
+    pub accumulators: &'a mut Accumulators<'b>,
+    pub grads: &'a [f32],
+    pub geometry: &'a Geometry,
+    pub decays: &'a Decays,
+    pub clip: f32,
+    /// Scratch for one number per entry of `R` and of `C`.
+    pub sums: [&'a mut [f32]; 2],
+}
+
+impl Kernel for Accumulate<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Simd>(self) {
+        accumulate::<V>(self);
+    }
+}
+
 #[inline(always)]
-pub(crate) fn accumulate<V: Simd>(
-    accumulators: &mut Accumulators<'_>,
-    grads: &[f32],
-    geometry: &Geometry,
-    decays: &Decays,
-    clip: f32,
-    sums: [&mut [f32]; 2],
-) {
-    let [row_sums, col_sums] = sums;
+fn accumulate<V: Simd>(step: Accumulate<'_, '_>) {
+    let Accumulate { accumulators, grads, geometry, decays, clip, sums: [row_sums, col_sums] } = step;
     row_sums.fill(0.0);
     col_sums.fill(0.0);
     let Accumulators { momentum: [m0, m1, m2], mean_square, row, col } = accumulators;

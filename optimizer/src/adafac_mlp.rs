@@ -12,14 +12,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::accumulators::{AccumulatorSlots, Accumulators, Decays, accumulate};
+use crate::accumulators::{Accumulate, AccumulatorSlots, Decays};
 use crate::architecture::{LearnedConfig, not_negative, positive};
 use crate::geometry::Geometry;
-use crate::param_features::{BiasCorrection, FeatureSettings};
+use crate::param_features::{BiasCorrection, FeatureSettings, UNFACTORED};
 use crate::param_mlp::{Activation, Mlp, PublishedWeights};
-use crate::param_network::{NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope, evaluate};
+use crate::param_network::{Evaluate, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
 use crate::rule::{StepContext, UpdateRule};
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::simd::dispatch;
 use crate::state::StateLayout;
 use crate::step::subtract;
 use crate::{Error, ParamLayout, TensorLayout};
@@ -33,14 +33,20 @@ const OUTPUTS: usize = 2;
 const CHANNELS: [usize; 28] =
     [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29];
 
-/// Hidden widths that kernels are compiled for.
-const WIDTHS: [usize; 4] = [4, 8, 16, 32];
+/// Hidden widths that kernels are compiled for: those of the published networks.
+const WIDTHS: [usize; 2] = [4, 32];
+
+const SETTINGS: NetworkSettings = NetworkSettings {
+    features: FeatureSettings { clip: f32::MAX, epsilon: 1e-6, vector_epsilon: 1e-6, correction: BiasCorrection::NONE },
+    normalize: Some((Scope::Tensor, 1e-5)),
+    exp_mult: 0.0,
+};
 
 /// Configuration of the `adafac_mlp` architecture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdafacMlpConfig {
-    /// Hidden width: 4, 8, 16 or 32.
+    /// Hidden width: 4 or 32.
     pub hidden: usize,
     /// Factor on the logarithm of the magnitude.
     pub exp_mult: f32,
@@ -92,7 +98,7 @@ impl LearnedConfig for AdafacMlpConfig {
     fn check(&self) -> Result<(), Error> {
         if !WIDTHS.contains(&self.hidden) {
             let found = self.hidden.to_string();
-            return Err(Error::InvalidHyperParameter { field: "hidden", found, expected: "4, 8, 16 or 32" });
+            return Err(Error::InvalidHyperParameter { field: "hidden", found, expected: "4 or 32" });
         }
         positive("step_mult", self.step_mult)?;
         not_negative("exp_mult", self.exp_mult)?;
@@ -104,8 +110,6 @@ impl LearnedConfig for AdafacMlpConfig {
 #[derive(Debug, Clone)]
 enum AnyWidth {
     W4(Box<Timed<4>>),
-    W8(Box<Timed<8>>),
-    W16(Box<Timed<16>>),
     W32(Box<Timed<32>>),
 }
 
@@ -168,8 +172,6 @@ impl AdafacMlpRule {
 fn any_width(hidden: usize, theta: &[f32]) -> AnyWidth {
     match hidden {
         4 => AnyWidth::W4(Box::new(Timed::read(theta))),
-        8 => AnyWidth::W8(Box::new(Timed::read(theta))),
-        16 => AnyWidth::W16(Box::new(Timed::read(theta))),
         _ => AnyWidth::W32(Box::new(Timed::read(theta))),
     }
 }
@@ -212,8 +214,6 @@ impl UpdateRule for AdafacMlpRule {
     fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
         match &self.network {
             AnyWidth::W4(network) => self.step_all(&network.at(context.step), params, grads, state, context),
-            AnyWidth::W8(network) => self.step_all(&network.at(context.step), params, grads, state, context),
-            AnyWidth::W16(network) => self.step_all(&network.at(context.step), params, grads, state, context),
             AnyWidth::W32(network) => self.step_all(&network.at(context.step), params, grads, state, context),
         }
     }
@@ -229,63 +229,26 @@ impl AdafacMlpRule {
         context: &StepContext,
     ) {
         for (tensor, geometry, slots) in self.tensors.iter().filter(|(tensor, ..)| !tensor.is_empty()) {
-            dispatch(TensorStep {
-                params: &mut params[tensor.range.clone()],
-                grads: &grads[tensor.range.clone()],
-                accumulators: slots.resolve(state),
+            let (params, grads) = (&mut params[tensor.range.clone()], &grads[tensor.range.clone()]);
+            let direction = &mut self.direction[..tensor.len()];
+            let mut accumulators = slots.resolve(state);
+            dispatch(Accumulate {
+                accumulators: &mut accumulators,
+                grads,
                 geometry,
-                mlp,
                 decays: &self.decays,
-                exp_mult: self.config.exp_mult,
-                scale: self.config.step_mult * context.rate,
-                keep: 1.0 - context.rate * context.weight_decay,
-                scratch: &mut self.scratch,
-                direction: &mut self.direction[..tensor.len()],
-            });
-        }
-    }
-}
-
-struct TensorStep<'a, const H: usize> {
-    params: &'a mut [f32],
-    grads: &'a [f32],
-    accumulators: Accumulators<'a>,
-    geometry: &'a Geometry,
-    mlp: &'a Mlp<H>,
-    decays: &'a Decays,
-    exp_mult: f32,
-    scale: f32,
-    keep: f32,
-    scratch: &'a mut NetworkScratch,
-    direction: &'a mut [f32],
-}
-
-impl<const H: usize> Kernel for TensorStep<'_, H> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Simd>(mut self) {
-        let sums = self.scratch.sums(self.geometry);
-        accumulate::<V>(&mut self.accumulators, self.grads, self.geometry, self.decays, f32::MAX, sums);
-        let settings = NetworkSettings {
-            features: FeatureSettings {
                 clip: f32::MAX,
-                epsilon: 1e-6,
-                vector_epsilon: 1e-6,
-                correction: BiasCorrection::NONE,
-            },
-            normalize: Some((Scope::Tensor, 1e-5)),
-            vectors_see_all: true,
-            exp_mult: self.exp_mult,
-        };
-        let mut outputs = NetworkOutputs { direction: self.direction, magnitude: None };
-        let inputs = NetworkInputs {
-            params: self.params,
-            grads: self.grads,
-            accumulators: &self.accumulators,
-            geometry: self.geometry,
-        };
-        evaluate::<V, H>(&mut outputs, &inputs, self.mlp, &settings, self.scratch);
-        subtract::<V>(self.params, self.direction, self.scale, self.keep);
+                sums: self.scratch.sums(geometry),
+            });
+            dispatch(Evaluate::<H, UNFACTORED> {
+                outputs: NetworkOutputs { direction, magnitude: None },
+                inputs: NetworkInputs { params, grads, accumulators: &accumulators, geometry },
+                mlp,
+                settings: &NetworkSettings { exp_mult: self.config.exp_mult, ..SETTINGS },
+                scratch: &mut self.scratch,
+            });
+            let keep = 1.0 - context.rate * context.weight_decay;
+            subtract(params, direction, self.config.step_mult * context.rate, keep);
+        }
     }
 }

@@ -9,12 +9,12 @@
 
 use std::ops::Range;
 
-use crate::accumulators::{AccumulatorSlots, Accumulators, Decays, accumulate};
+use crate::accumulators::{Accumulate, AccumulatorSlots, Accumulators, Decays};
 use crate::geometry::Geometry;
-use crate::param_features::{BiasCorrection, FeatureSettings};
+use crate::param_features::{BiasCorrection, FeatureSettings, UNFACTORED};
 use crate::param_mlp::{Activation, GROUPS, Mlp, PublishedWeights};
-use crate::param_network::{NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope, evaluate};
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::param_network::{Evaluate, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
+use crate::simd::dispatch;
 use crate::state::StateLayout;
 use crate::step::{subtract, sum_of_squares};
 use crate::{Error, ParamLayout, TensorLayout};
@@ -27,6 +27,17 @@ const OUTPUTS: usize = 3;
 
 /// Bound on gradient elements.
 pub(crate) const GRADIENT_CLIP: f32 = 1000.0;
+
+const SETTINGS: NetworkSettings = NetworkSettings {
+    features: FeatureSettings {
+        clip: GRADIENT_CLIP,
+        epsilon: 1e-6,
+        vector_epsilon: 0.0,
+        correction: BiasCorrection::NONE,
+    },
+    normalize: Some((Scope::Tensor, 1e-5)),
+    exp_mult: 0.0,
+};
 
 const DECAYS: Decays = Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.999, factored: [0.9, 0.99, 0.999] };
 
@@ -143,60 +154,25 @@ impl MlpBank {
             return;
         }
         let mixed = Mlp::mix(&self.networks, step.controls, step.factor);
-        dispatch(TensorStep {
-            params: &mut params[tensor.range.clone()],
-            grads: &grads[tensor.range.clone()],
-            accumulators: tensor.slots.resolve(state),
+        let (params, grads) = (&mut params[tensor.range.clone()], &grads[tensor.range.clone()]);
+        let direction = &mut self.direction[..tensor.geometry.len];
+        let mut accumulators = tensor.slots.resolve(state);
+        dispatch(Accumulate {
+            accumulators: &mut accumulators,
+            grads,
             geometry: &tensor.geometry,
-            mlp: &mixed,
-            step,
-            exp_mult: self.exp_mult,
-            scratch: &mut self.scratch,
-            direction: &mut self.direction[..tensor.geometry.len],
+            decays: &DECAYS,
+            clip: GRADIENT_CLIP,
+            sums: self.scratch.sums(&tensor.geometry),
         });
-    }
-}
-
-struct TensorStep<'a> {
-    params: &'a mut [f32],
-    grads: &'a [f32],
-    accumulators: Accumulators<'a>,
-    geometry: &'a Geometry,
-    mlp: &'a Mlp<HIDDEN>,
-    step: BankStep<'a>,
-    exp_mult: f32,
-    scratch: &'a mut NetworkScratch,
-    direction: &'a mut [f32],
-}
-
-impl Kernel for TensorStep<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Simd>(mut self) {
-        let sums = self.scratch.sums(self.geometry);
-        accumulate::<V>(&mut self.accumulators, self.grads, self.geometry, &DECAYS, GRADIENT_CLIP, sums);
-        let settings = NetworkSettings {
-            features: FeatureSettings {
-                clip: GRADIENT_CLIP,
-                epsilon: 1e-6,
-                vector_epsilon: 0.0,
-                correction: BiasCorrection::NONE,
-            },
-            normalize: Some((Scope::Tensor, 1e-5)),
-            vectors_see_all: true,
-            exp_mult: self.exp_mult,
-        };
-        let mut outputs = NetworkOutputs { direction: self.direction, magnitude: None };
-        let inputs = NetworkInputs {
-            params: self.params,
-            grads: self.grads,
-            accumulators: &self.accumulators,
-            geometry: self.geometry,
-        };
-        evaluate::<V, HIDDEN>(&mut outputs, &inputs, self.mlp, &settings, self.scratch);
-        let mean_square = sum_of_squares::<V>(self.params) / self.params.len() as f64;
-        let scale = (mean_square + 1e-9).sqrt() as f32 * self.step.scale;
-        subtract::<V>(self.params, self.direction, scale, self.step.keep);
+        dispatch(Evaluate::<HIDDEN, UNFACTORED> {
+            outputs: NetworkOutputs { direction, magnitude: None },
+            inputs: NetworkInputs { params, grads, accumulators: &accumulators, geometry: &tensor.geometry },
+            mlp: &mixed,
+            settings: &NetworkSettings { exp_mult: self.exp_mult, ..SETTINGS },
+            scratch: &mut self.scratch,
+        });
+        let mean_square = sum_of_squares(params) / params.len() as f64;
+        subtract(params, direction, (mean_square + 1e-9).sqrt() as f32 * step.scale, step.keep);
     }
 }

@@ -19,7 +19,7 @@
 //! once per row or column; eighteen channels stay per parameter. Normalised values are never stored:
 //! the mean squares found here are folded into the first layer's weights.
 
-use crate::accumulators::{Accumulators, for_each_vector, get, put};
+use crate::accumulators::{Accumulators, for_each_masked, for_each_vector, get, put};
 use crate::geometry::{FactorMap, Geometry};
 use crate::simd::Simd;
 
@@ -342,22 +342,22 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The inputs of the vector at `at`.
+    /// The inputs of one vector.
     #[inline(always)]
-    pub fn inputs<V: Simd>(&self, at: usize, count: usize, settings: &FeatureSettings) -> Inputs<V> {
+    pub fn inputs<V: Simd>(&self, lanes: Lanes, settings: &FeatureSettings) -> Inputs<V> {
         let clip = V::splat(settings.clip);
         let correction = &settings.correction;
         let mut m = [V::splat(0.0); 3];
         let (mut factor, mut momentum_factor, mut square) = (m, m, m);
         for k in 0..3 {
-            m[k] = get::<V>(self.momentum[k], at, count).mul(V::splat(correction.momentum[k]));
+            m[k] = lanes.get::<V>(self.momentum[k]).mul(V::splat(correction.momentum[k]));
             match &self.factors {
                 RowKind::Factored(plain, corrected) => {
-                    factor[k] = get::<V>(plain.column[k], at, count).mul(V::splat(plain.scale[k]));
-                    momentum_factor[k] = get::<V>(corrected.column[k], at, count).mul(V::splat(corrected.scale[k]));
+                    factor[k] = lanes.get::<V>(plain.column[k]).mul(V::splat(plain.scale[k]));
+                    momentum_factor[k] = lanes.get::<V>(corrected.column[k]).mul(V::splat(corrected.scale[k]));
                 }
                 RowKind::Unfactored(planes) => {
-                    square[k] = get(planes[k], at, count);
+                    square[k] = lanes.get(planes[k]);
                     factor[k] = square[k].add(V::splat(FLOOR)).max(V::splat(FLOOR)).rsqrt();
                     // V is never below 1e-33; the floor serves lanes beyond the row.
                     let floored = square[k].add(V::splat(settings.vector_epsilon)).max(V::splat(1e-36));
@@ -366,10 +366,10 @@ impl<'a> Row<'a> {
             }
         }
         Inputs {
-            g: get::<V>(self.grads, at, count).max(V::splat(-settings.clip)).min(clip),
-            p: get(self.params, at, count),
+            g: lanes.get::<V>(self.grads).max(V::splat(-settings.clip)).min(clip),
+            p: lanes.get(self.params),
             m,
-            v: get::<V>(self.mean_square, at, count).mul(V::splat(correction.mean_square)),
+            v: lanes.get::<V>(self.mean_square).mul(V::splat(correction.mean_square)),
             factor,
             momentum_factor,
             square,
@@ -380,24 +380,50 @@ impl<'a> Row<'a> {
     #[inline(always)]
     pub fn add_squares<V: Simd, const CHANNELS: usize>(&self, sums: &mut [V; OWN], settings: &FeatureSettings) {
         const ONES: [f32; 16] = [1.0; 16];
-        for_each_vector::<V>(
+        for_each_masked::<V>(
             self.grads.len(),
             #[inline(always)]
             |at, count| {
-                let inputs = self.inputs::<V>(at, count, settings);
+                let inputs = self.inputs::<V>(Lanes::Masked(at, count), settings);
                 // Lanes beyond the row hold zeros, and reciprocal roots of zeros are not zero.
-                let mask: V = get(&ONES, 0, count);
+                let mask = V::load_partial(&ONES[..count]);
                 own_channels::<V, CHANNELS>(
                     &inputs,
                     settings.epsilon,
                     #[inline(always)]
                     |channel, value| {
-                        let value =
-                            if count == V::LANES || !is_nonzero_at_zero(channel) { value } else { value.mul(mask) };
+                        let value = if is_nonzero_at_zero(channel) { value.mul(mask) } else { value };
                         sums[channel] = value.mul_add(value, sums[channel]);
                     },
                 );
             },
         );
+    }
+}
+
+/// Which elements of a row one vector holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Lanes {
+    /// A full vector from an index on.
+    Full(usize),
+    /// A number of elements from an index on.
+    Masked(usize, usize),
+}
+
+impl Lanes {
+    #[inline(always)]
+    pub fn get<V: Simd>(self, slice: &[f32]) -> V {
+        match self {
+            Self::Full(at) => V::load(&slice[at..]),
+            Self::Masked(at, count) => V::load_partial(&slice[at..at + count]),
+        }
+    }
+
+    #[inline(always)]
+    pub fn put<V: Simd>(self, value: V, slice: &mut [f32]) {
+        match self {
+            Self::Full(at) => value.store(&mut slice[at..]),
+            Self::Masked(at, count) => value.store_partial(&mut slice[at..at + count]),
+        }
     }
 }

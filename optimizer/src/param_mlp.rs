@@ -11,9 +11,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::accumulators::{for_each_vector, get, put};
+use crate::accumulators::{for_each_masked, for_each_vector, get, put};
 use crate::geometry::Geometry;
-use crate::param_features::{BARE, FACTOR, FACTORED, FactorViews, FeatureSettings, Inputs, OWN, Row, own_channels};
+use crate::param_features::{
+    BARE, FACTOR, FACTORED, FactorViews, FeatureSettings, Inputs, Lanes, OWN, Row, own_channels,
+};
 use crate::simd::Simd;
 
 /// Widths of the fourteen groups of input channels in which the published weights are stored.
@@ -275,12 +277,12 @@ impl<'a, const H: usize> HiddenBase<'a, H> {
     }
 
     #[inline(always)]
-    fn at<V: Simd>(&self, cols: usize, j: usize, count: usize) -> [V; H] {
+    fn at<V: Simd>(&self, cols: usize, lanes: Lanes) -> [V; H] {
         let mut hidden = [V::splat(0.0); H];
         for (h, sum) in hidden.iter_mut().enumerate() {
             *sum = V::splat(self.row[h]);
             if !self.columns.is_empty() {
-                *sum = sum.add(get(self.columns, h * cols + j, count));
+                *sum = sum.add(lanes.get(&self.columns[h * cols..]));
             }
         }
         hidden
@@ -308,43 +310,39 @@ pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
     settings: &FeatureSettings,
 ) {
     let len = row.grads.len();
-    // With 32 registers two vectors share each broadcast weight; with 16 one vector fills them.
-    let paired = if V::LANES == 16 { len / 32 * 32 } else { 0 };
+    // With 32 registers two vectors of a narrow network share each broadcast weight.
+    let paired = if V::LANES == 16 && H <= 8 { len / 32 * 32 } else { 0 };
     for j in (0..paired).step_by(32) {
-        let mut hidden = [base.at::<V>(cols, j, 16), base.at::<V>(cols, j + 16, 16)];
-        let inputs = [row.inputs::<V>(j, 16, settings), row.inputs::<V>(j + 16, 16, settings)];
+        let lanes = [Lanes::Full(j), Lanes::Full(j + 16)];
+        let mut hidden = [base.at::<V>(cols, lanes[0]), base.at::<V>(cols, lanes[1])];
+        let inputs = [row.inputs::<V>(lanes[0], settings), row.inputs::<V>(lanes[1], settings)];
         mlp.first_layer::<V, CHANNELS, 2>(&mut hidden, &inputs, settings.epsilon);
-        finish(outputs, mlp, &hidden[0], j, 16);
-        finish(outputs, mlp, &hidden[1], j + 16, 16);
+        finish(outputs, mlp, &hidden[0], lanes[0]);
+        finish(outputs, mlp, &hidden[1], lanes[1]);
     }
-    for_each_vector::<V>(
+    for_each_masked::<V>(
         len - paired,
         #[inline(always)]
         |at, count| {
-            let at = paired + at;
-            let mut hidden = [base.at::<V>(cols, at, count)];
-            mlp.first_layer::<V, CHANNELS, 1>(&mut hidden, &[row.inputs::<V>(at, count, settings)], settings.epsilon);
-            finish(outputs, mlp, &hidden[0], at, count);
+            let lanes = Lanes::Masked(paired + at, count);
+            let mut hidden = [base.at::<V>(cols, lanes)];
+            let inputs = [row.inputs::<V>(lanes, settings)];
+            mlp.first_layer::<V, CHANNELS, 1>(&mut hidden, &inputs, settings.epsilon);
+            finish(outputs, mlp, &hidden[0], lanes);
         },
     );
 }
 
 #[inline(always)]
-fn finish<V: Simd, const H: usize>(
-    outputs: &mut RowOutputs<'_>,
-    mlp: &Mlp<H>,
-    hidden: &[V; H],
-    at: usize,
-    count: usize,
-) {
+fn finish<V: Simd, const H: usize>(outputs: &mut RowOutputs<'_>, mlp: &Mlp<H>, hidden: &[V; H], lanes: Lanes) {
     let wants_magnitude = outputs.exp_mult != 0.0 || outputs.magnitude.is_some();
     let (mut direction, magnitude) = mlp.later_layers(hidden, wants_magnitude);
     match &mut outputs.magnitude {
-        Some(plane) => put(magnitude, plane, at, count),
+        Some(plane) => lanes.put(magnitude, plane),
         None if outputs.exp_mult != 0.0 => {
             direction = direction.mul(magnitude.mul(V::splat(outputs.exp_mult)).exp());
         }
         None => {}
     }
-    put(direction, outputs.direction, at, count);
+    lanes.put(direction, outputs.direction);
 }

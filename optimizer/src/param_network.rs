@@ -9,11 +9,9 @@ use std::ops::Range;
 
 use crate::accumulators::Accumulators;
 use crate::geometry::Geometry;
-use crate::param_features::{
-    BARE, FACTORED, FactorTables, FactorViews, FeatureSettings, OWN, Row, RowFactors, RowKind, UNFACTORED,
-};
+use crate::param_features::{FACTORED, FactorTables, FactorViews, FeatureSettings, OWN, Row, RowFactors, RowKind};
 use crate::param_mlp::{ChannelSums, HiddenBase, Mlp, RowOutputs, evaluate_row};
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd};
 
 /// What is normalised together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +28,6 @@ pub(crate) struct NetworkSettings {
     pub features: FeatureSettings,
     /// What the channels are normalised over, and the epsilon beside the mean square; `None`: not at all.
     pub normalize: Option<(Scope, f64)>,
-    /// Whether tensors without factored statistics see all thirty channels, or the first fifteen.
-    pub vectors_see_all: bool,
     /// Factor on the second output, whose exponential multiplies the first; 0 leaves it out.
     pub exp_mult: f32,
 }
@@ -89,21 +85,28 @@ pub(crate) struct NetworkInputs<'a> {
     pub geometry: &'a Geometry,
 }
 
-/// Applies `mlp` to every parameter of a tensor.
-#[inline(always)]
-pub(crate) fn evaluate<V: Simd, const H: usize>(
-    outputs: &mut NetworkOutputs<'_>,
-    inputs: &NetworkInputs<'_>,
-    mlp: &Mlp<H>,
-    settings: &NetworkSettings,
-    scratch: &mut NetworkScratch,
-) {
-    if inputs.geometry.factors.is_some() {
-        evaluate_channels::<V, H, FACTORED>(outputs, inputs, mlp, settings, scratch);
-    } else if settings.vectors_see_all {
-        evaluate_channels::<V, H, UNFACTORED>(outputs, inputs, mlp, settings, scratch);
-    } else {
-        evaluate_channels::<V, H, BARE>(outputs, inputs, mlp, settings, scratch);
+/// Applies a network of hidden width `H` to every parameter of a tensor. Tensors without factored statistics
+/// see `VECTOR` channels: [`BARE`](crate::param_features::BARE) or
+/// [`UNFACTORED`](crate::param_features::UNFACTORED).
+pub(crate) struct Evaluate<'a, const H: usize, const VECTOR: usize> {
+    pub outputs: NetworkOutputs<'a>,
+    pub inputs: NetworkInputs<'a>,
+    pub mlp: &'a Mlp<H>,
+    pub settings: &'a NetworkSettings,
+    pub scratch: &'a mut NetworkScratch,
+}
+
+impl<const H: usize, const VECTOR: usize> Kernel for Evaluate<'_, H, VECTOR> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Simd>(self) {
+        let Self { mut outputs, inputs, mlp, settings, scratch } = self;
+        if inputs.geometry.factors.is_some() {
+            evaluate_channels::<V, H, FACTORED>(&mut outputs, &inputs, mlp, settings, scratch);
+        } else {
+            evaluate_channels::<V, H, VECTOR>(&mut outputs, &inputs, mlp, settings, scratch);
+        }
     }
 }
 
@@ -233,6 +236,90 @@ fn row_kind<'a>(
         None => {
             let [v0, v1, v2] = &accumulators.row;
             RowKind::Unfactored([&v0[range.clone()], &v1[range.clone()], &v2[range]])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accumulators::{Accumulate, AccumulatorSlots, Decays};
+    use crate::param_features::{BARE, BiasCorrection};
+    use crate::param_mlp::{Activation, PublishedWeights};
+    use crate::simd::on_every_set;
+    use crate::state::StateLayout;
+
+    /// Takes in five gradients and returns the directions.
+    struct Directions<'a> {
+        geometry: &'a Geometry,
+        slots: &'a AccumulatorSlots,
+        mlp: &'a Mlp<4>,
+        state: Vec<f32>,
+        scratch: NetworkScratch,
+    }
+
+    impl Kernel for Directions<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<V: Simd>(mut self) -> Vec<f32> {
+            let len = self.geometry.len;
+            let params: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).cos()).collect();
+            let mut grads = params.clone();
+            let mut accumulators = self.slots.resolve(&mut self.state);
+            let decays = Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.95, factored: [0.9, 0.99, 0.999] };
+            for step in 0..5 {
+                grads.iter_mut().enumerate().for_each(|(i, g)| *g = ((i + 7 * step) as f32 * 0.61).sin());
+                let sums = self.scratch.sums(self.geometry);
+                let (accumulators, grads) = (&mut accumulators, grads.as_slice());
+                let geometry = self.geometry;
+                Accumulate { accumulators, grads, geometry, decays: &decays, clip: 1000.0, sums }.run::<V>();
+            }
+            let features =
+                FeatureSettings { clip: 1000.0, epsilon: 1e-8, vector_epsilon: 0.0, correction: BiasCorrection::NONE };
+            let mut direction = vec![0.0; len];
+            Evaluate::<4, BARE> {
+                outputs: NetworkOutputs { direction: &mut direction, magnitude: None },
+                inputs: NetworkInputs {
+                    params: &params,
+                    grads: &grads,
+                    accumulators: &accumulators,
+                    geometry: self.geometry,
+                },
+                mlp: self.mlp,
+                settings: &NetworkSettings { features, normalize: Some((Scope::Block, 1e-9)), exp_mult: 0.1 },
+                scratch: &mut self.scratch,
+            }
+            .run::<V>();
+            direction
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_directions_within_a_millionth() {
+        let theta: Vec<f32> = (0..200).map(|i| (i as f32 * 2.39).sin() * 0.4).collect();
+        let stored: [usize; 30] = std::array::from_fn(|channel| channel);
+        let mlp = Mlp::new(&PublishedWeights::read(&theta, &stored, 3), Activation::Tanh);
+        for shape in [vec![37, 50], vec![50, 37], vec![100], vec![3, 3, 5, 6], vec![64, 10], vec![]] {
+            let geometry = Geometry::new(&shape);
+            let mut layout = StateLayout::default();
+            let slots = AccumulatorSlots::new("w", &shape, &geometry, &mut layout);
+            let mut scratch = NetworkScratch::default();
+            scratch.grow(&geometry, 4);
+            let results = on_every_set(|| Directions {
+                geometry: &geometry,
+                slots: &slots,
+                mlp: &mlp,
+                scratch: scratch.clone(),
+                state: vec![0.0; layout.len()],
+            });
+            let (_, expected) = results.last().unwrap();
+            assert!(expected.iter().any(|x| x.abs() > 0.1), "{shape:?}: all directions vanish");
+            for (set, direction) in &results {
+                for (index, (got, want)) in direction.iter().zip(expected).enumerate() {
+                    assert!((got - want).abs() <= 1e-6, "{set:?} {shape:?}[{index}]: {got}, expected {want}");
+                }
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use support::{Case, TOLERANCE, reference_folder};
 use velo_optimizer::{
     Activation, AdafacMlpConfig, AdamPath, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, LearnedOptimizer,
-    LearnedWeights, Optimizer, VeloConfig,
+    LearnedWeights, VeloConfig,
 };
 
 /// A number of a recorded configuration, or the default of the reference class.
@@ -92,9 +92,8 @@ fn weights(architecture: Architecture, file: PathBuf) -> LearnedWeights {
 
 /// The weights of full-size VeLO: a hash of the index of every weight, as the recipe file describes.
 fn hashed_weights(architecture: Architecture) -> LearnedWeights {
-    let recipe = std::fs::read_to_string(reference_folder().join("theta/velo_full_recipe.json")).unwrap();
-    let recipe: Value = serde_json::from_str(&recipe).unwrap();
-    let check = std::fs::read(reference_folder().join("theta/velo_full_check.safetensors")).unwrap();
+    let recipe: Value = serde_json::from_slice(&support::read("theta/velo_full_recipe.json")).unwrap();
+    let check = support::read("theta/velo_full_check.safetensors");
     let check = SafeTensors::deserialize(&check).unwrap();
     let layout = architecture.theta_layout();
     let mut theta = vec![0.0f32; layout.len()];
@@ -109,29 +108,68 @@ fn hashed_weights(architecture: Architecture) -> LearnedWeights {
             x ^= x >> 16;
             *value = ((x >> 8) as f32 * 2f32.powi(-23) - 1.0) * scale + offset;
         }
-        let first = support::floats(&check, &tensor.name);
-        assert_eq!(first, &theta[tensor.range.clone()][..first.len()], "{} is hashed differently", tensor.name);
+        let first = check.tensor(&tensor.name).unwrap();
+        for (bytes, value) in first.data().chunks_exact(4).zip(&theta[tensor.range.clone()]) {
+            assert_eq!(bytes, value.to_le_bytes(), "{} is hashed differently", tensor.name);
+        }
     }
     LearnedWeights::new(architecture, theta).unwrap()
 }
 
-/// Runs the cases and compares; the horizon is part of a case.
+/// Runs the cases and compares parameters and state.
 fn check(cases: &[&str], weights: impl Fn(&Case) -> LearnedWeights) {
-    let failures: Vec<String> = cases
-        .iter()
-        .flat_map(|name| {
-            let case = Case::load(name);
-            let mut optimizer = LearnedOptimizer::new(&case.layout, weights(&case)).unwrap();
-            optimizer.set_horizon(case.horizon);
-            let params = case.check(&mut optimizer, TOLERANCE).err();
-            params.into_iter().chain(case.check_state(|| {
-                let mut optimizer = LearnedOptimizer::new(&case.layout, weights(&case)).unwrap();
-                optimizer.set_horizon(case.horizon);
-                optimizer
-            }))
-        })
-        .collect();
+    let mut failures = Vec::new();
+    for name in cases {
+        let case = Case::load(name);
+        let optimizer = || LearnedOptimizer::new(&case.layout, weights(&case)).unwrap();
+        failures.extend(case.check(&mut optimizer(), TOLERANCE).err());
+        failures.extend(check_state(&case, &mut optimizer()).err());
+    }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Compares the state after every step with the recorded one, where there is one, to `1e-4` of the largest
+/// magnitude of an array.
+fn check_state(case: &Case, optimizer: &mut LearnedOptimizer) -> Result<(), String> {
+    let bytes = support::read(&format!("cases/{}.safetensors", case.name));
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    case.replay(optimizer, |optimizer, step, _| {
+        let (layout, state) = optimizer.state();
+        for (name, _, range) in layout.entries() {
+            let Some((recorded, channels)) = recorded_state(name) else { continue };
+            let Ok(tensor) = file.tensor(&format!("state/{step}/{recorded}")) else { continue };
+            let recorded: Vec<f32> =
+                tensor.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+            let largest = recorded.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+            // Planes here, channels last there.
+            let per_plane = range.len() / channels;
+            for (index, want) in recorded.iter().enumerate() {
+                let got = state[range.start + index % channels * per_plane + index / channels];
+                if got.is_nan() || (got - want).abs() > 1e-4 * largest {
+                    return Err(format!("{}: {name}[{index}] after step {step}: {got}, not {want}", case.name));
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// How the reference names a part of the state, and its number of channels.
+fn recorded_state(name: &str) -> Option<(String, usize)> {
+    let (kind, tensor) = name.split_once('/').unwrap_or((name, ""));
+    let (recorded, channels) = match kind {
+        "momentum" => ("mom", 3),
+        "mean_square" => ("rms", 1),
+        "factored_row" => ("v_row", 3),
+        "factored_col" if !tensor.is_empty() => ("v_col", 3),
+        "unfactored" => ("v_diag", 3),
+        "adam_mean" => ("adam_m", 1),
+        "adam_mean_square" => ("adam_v", 1),
+        "loss_means" => return Some(("loss_buffer/means".to_owned(), 1)),
+        "loss_minima" => return Some(("loss_buffer/running_min".to_owned(), 1)),
+        _ => return None,
+    };
+    Some((format!("{recorded}/{tensor}"), channels))
 }
 
 fn theta(file: &str) -> PathBuf {

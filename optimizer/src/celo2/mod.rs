@@ -17,15 +17,15 @@ mod config;
 
 pub use config::{AdamPath, Celo2Config};
 
-use crate::accumulators::{AccumulatorSlots, Accumulators, Decays, accumulate};
+use crate::accumulators::{Accumulate, AccumulatorSlots, Accumulators, Decays};
 use crate::architecture::LearnedConfig;
 use crate::geometry::Geometry;
 use crate::orthogonalise::{self, orthogonalise};
-use crate::param_features::{BiasCorrection, FeatureSettings};
+use crate::param_features::{BARE, BiasCorrection, FeatureSettings};
 use crate::param_mlp::{Mlp, PublishedWeights};
-use crate::param_network::{NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope, evaluate};
+use crate::param_network::{Evaluate, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
 use crate::rule::{StepContext, UpdateRule};
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::simd::dispatch;
 use crate::state::{Slot, StateLayout, parts};
 use crate::step::{subtract, sum_of_squares};
 use crate::{Error, ParamLayout};
@@ -143,7 +143,7 @@ impl UpdateRule for Celo2Rule {
                     let [mean, mean_square] = parts(state, [*mean, *mean_square]);
                     adam_step(params, grads, mean, mean_square, &self.config, context);
                 }
-                Path::Learned(slots) => dispatch(LearnedStep {
+                Path::Learned(slots) if tensor.geometry.len > 0 => LearnedStep {
                     params,
                     grads,
                     accumulators: slots.resolve(state),
@@ -152,7 +152,9 @@ impl UpdateRule for Celo2Rule {
                     mlp: &self.mlp,
                     context,
                     scratch: &mut self.scratch,
-                }),
+                }
+                .run(),
+                Path::Learned(_) => {}
             }
         }
     }
@@ -195,56 +197,36 @@ struct LearnedStep<'a> {
     scratch: &'a mut Scratch,
 }
 
-impl Kernel for LearnedStep<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Simd>(mut self) {
-        if self.geometry.len == 0 {
-            return;
-        }
-        let sums = self.scratch.network.sums(self.geometry);
-        accumulate::<V>(&mut self.accumulators, self.grads, self.geometry, &DECAYS, GRADIENT_CLIP, sums);
-        let settings = self.settings();
-        let Scratch { network, direction, magnitude, .. } = &mut *self.scratch;
-        let mut outputs = NetworkOutputs {
-            direction: &mut direction[..self.geometry.len],
-            magnitude: self.config.aggregate_magnitude.then_some(magnitude),
-        };
-        let inputs = NetworkInputs {
-            params: self.params,
-            grads: self.grads,
-            accumulators: &self.accumulators,
-            geometry: self.geometry,
-        };
-        evaluate::<V, HIDDEN>(&mut outputs, &inputs, self.mlp, &settings, network);
-        self.apply::<V>();
-    }
-}
-
 impl LearnedStep<'_> {
-    fn settings(&self) -> NetworkSettings {
-        let correct = |decay| undo_bias(decay, self.context.step);
-        let correction = if self.config.bias_correction {
-            BiasCorrection {
-                momentum: DECAYS.momentum.map(correct),
-                mean_square: correct(DECAYS.mean_square),
-                factored: DECAYS.factored.map(correct),
-            }
-        } else {
-            BiasCorrection::NONE
-        };
-        NetworkSettings {
-            features: FeatureSettings { clip: GRADIENT_CLIP, epsilon: SQUARE_EPSILON, vector_epsilon: 0.0, correction },
-            normalize: self.config.normalize_input.then_some((Scope::Block, NORM_EPSILON)),
-            vectors_see_all: false,
-            exp_mult: self.config.exp_mult,
-        }
+    fn run(mut self) {
+        dispatch(Accumulate {
+            accumulators: &mut self.accumulators,
+            grads: self.grads,
+            geometry: self.geometry,
+            decays: &DECAYS,
+            clip: GRADIENT_CLIP,
+            sums: self.scratch.network.sums(self.geometry),
+        });
+        let Scratch { network, direction, magnitude, .. } = &mut *self.scratch;
+        let direction = &mut direction[..self.geometry.len];
+        let magnitude = self.config.aggregate_magnitude.then_some(magnitude.as_mut_slice());
+        dispatch(Evaluate::<HIDDEN, BARE> {
+            outputs: NetworkOutputs { direction, magnitude },
+            inputs: NetworkInputs {
+                params: self.params,
+                grads: self.grads,
+                accumulators: &self.accumulators,
+                geometry: self.geometry,
+            },
+            mlp: self.mlp,
+            settings: &settings(self.config, self.context),
+            scratch: network,
+        });
+        self.apply();
     }
 
     /// From outputs to new parameters.
-    #[inline(always)]
-    fn apply<V: Simd>(&mut self) {
+    fn apply(&mut self) {
         let (config, geometry) = (self.config, self.geometry);
         let mean_of = |values: &[f32], count: usize| values.iter().map(|&x| f64::from(x)).sum::<f64>() / count as f64;
         let direction = &mut self.scratch.direction[..geometry.len];
@@ -254,7 +236,7 @@ impl LearnedStep<'_> {
             factor *= (config.exp_mult * mean).exp();
         }
         if config.param_scale_mult {
-            factor *= (sum_of_squares::<V>(self.params) / geometry.len as f64 + 1e-9).sqrt() as f32;
+            factor *= (sum_of_squares(self.params) / geometry.len as f64 + 1e-9).sqrt() as f32;
         }
         if factor != 1.0 {
             direction.iter_mut().for_each(|u| *u *= factor);
@@ -274,84 +256,29 @@ impl LearnedStep<'_> {
             }
             let mut scale = config.rms_mult;
             if config.normalize_output {
-                let mean_square = sum_of_squares::<V>(direction) / direction.len() as f64;
+                let mean_square = sum_of_squares(direction) / direction.len() as f64;
                 scale *= (1.0 / (mean_square + NORM_EPSILON).sqrt()) as f32;
             }
-            subtract::<V>(&mut self.params[range], direction, step * scale, keep);
+            subtract(&mut self.params[range], direction, step * scale, keep);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simd::on_every_set;
-
-    /// Twenty steps on one tensor, returning its parameters.
-    struct Steps<'a> {
-        geometry: &'a Geometry,
-        slots: &'a AccumulatorSlots,
-        mlp: &'a Mlp<HIDDEN>,
-        config: &'a Celo2Config,
-        scratch: Scratch,
-        state: Vec<f32>,
-    }
-
-    impl Kernel for Steps<'_> {
-        type Output = Vec<f32>;
-
-        #[inline(always)]
-        fn run<V: Simd>(mut self) -> Vec<f32> {
-            let len = self.geometry.len;
-            let mut params: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).cos()).collect();
-            for step in 0..20 {
-                let grads: Vec<f32> = (0..len).map(|i| ((i + 7 * step) as f32 * 0.61).sin()).collect();
-                let context = StepContext { step: step as u64, loss: 0.0, rate: 1.0, weight_decay: 0.1, horizon: None };
-                LearnedStep {
-                    params: &mut params,
-                    grads: &grads,
-                    accumulators: self.slots.resolve(&mut self.state),
-                    geometry: self.geometry,
-                    config: self.config,
-                    mlp: self.mlp,
-                    context: &context,
-                    scratch: &mut self.scratch,
-                }
-                .run::<V>();
-            }
-            params
+/// How the network is applied at this step.
+fn settings(config: &Celo2Config, context: &StepContext) -> NetworkSettings {
+    let correct = |decay| undo_bias(decay, context.step);
+    let correction = if config.bias_correction {
+        BiasCorrection {
+            momentum: DECAYS.momentum.map(correct),
+            mean_square: correct(DECAYS.mean_square),
+            factored: DECAYS.factored.map(correct),
         }
-    }
-
-    #[test]
-    fn every_instruction_set_gives_the_same_parameters_within_a_millionth() {
-        let config = Celo2Config { step_size: 0.01, ..Celo2Config::default() };
-        let mut draw = 0.0f32;
-        let theta = crate::Architecture::Celo2(config.clone()).meta_init(&mut || {
-            draw += 1.0;
-            (draw * 2.39).sin() * 1.5
-        });
-        let mlp = Mlp::new(&PublishedWeights::read(&theta, &STORED_CHANNELS, OUTPUTS), config.activation);
-        for shape in [vec![37, 50], vec![50, 37], vec![100], vec![3, 3, 5, 6], vec![64, 10], vec![]] {
-            let geometry = Geometry::new(&shape);
-            let mut layout = StateLayout::default();
-            let slots = AccumulatorSlots::new("w", &shape, &geometry, &mut layout);
-            let mut scratch = Scratch::default();
-            scratch.grow(&geometry, &config);
-            let results = on_every_set(|| Steps {
-                geometry: &geometry,
-                slots: &slots,
-                mlp: &mlp,
-                config: &config,
-                scratch: scratch.clone(),
-                state: vec![0.0; layout.len()],
-            });
-            let (_, expected) = results.last().unwrap();
-            for (set, params) in &results {
-                for (index, (got, want)) in params.iter().zip(expected).enumerate() {
-                    assert!((got - want).abs() <= 1e-6, "{set:?} {shape:?}[{index}]: {got}, expected {want}");
-                }
-            }
-        }
+    } else {
+        BiasCorrection::NONE
+    };
+    NetworkSettings {
+        features: FeatureSettings { clip: GRADIENT_CLIP, epsilon: SQUARE_EPSILON, vector_epsilon: 0.0, correction },
+        normalize: config.normalize_input.then_some((Scope::Block, NORM_EPSILON)),
+        exp_mult: config.exp_mult,
     }
 }

@@ -17,9 +17,9 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
 /// All bits set in the first `n` lanes.
 #[inline(always)]
 fn first_lanes(n: usize) -> __m256i {
-    debug_assert!(n < 8);
+    debug_assert!(n <= 8);
     const BITS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    // SAFETY: eight elements starting at 8 - n with n < 8 lie inside the array; AVX2 is present here.
+    // SAFETY: eight elements starting at 8 - n with n <= 8 lie inside the array; AVX2 is present here.
     unsafe { _mm256_loadu_si256(BITS[8 - n..][..8].as_ptr().cast()) }
 }
 

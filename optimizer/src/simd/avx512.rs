@@ -16,7 +16,7 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
 
 #[inline(always)]
 fn first_lanes(n: usize) -> __mmask16 {
-    debug_assert!(n < 16);
+    debug_assert!(n <= 16);
     ((1u32 << n) - 1) as __mmask16
 }
 

@@ -11,9 +11,10 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod portable;
-
-use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 
 /// A vector of `f32` lanes.
 ///
@@ -32,10 +33,10 @@ pub(crate) trait Simd: Copy {
     /// Writes all lanes to the first `LANES` elements.
     fn store(self, to: &mut [f32]);
 
-    /// All of `from`, which has fewer than `LANES` elements, and zeros.
+    /// All of `from`, which has at most `LANES` elements, and zeros.
     fn load_partial(from: &[f32]) -> Self;
 
-    /// Writes the first `to.len()` lanes, fewer than `LANES`.
+    /// Writes the first `to.len()` lanes, at most `LANES`.
     fn store_partial(self, to: &mut [f32]);
 
     /// `self + other`.
@@ -118,11 +119,26 @@ pub(crate) enum InstructionSet {
     /// NEON: 4 lanes.
     #[cfg(target_arch = "aarch64")]
     Neon,
-    /// Whatever the compiler makes of arrays for the baseline of the target.
+    /// SSE2: 4 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Sse2,
+    /// Whatever the compiler makes of arrays.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     Portable,
 }
 
 impl InstructionSet {
+    /// What every machine of the target has.
+    const BASELINE: Self = {
+        #[cfg(target_arch = "x86_64")]
+        let baseline = Self::Sse2;
+        #[cfg(target_arch = "aarch64")]
+        let baseline = Self::Neon;
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let baseline = Self::Portable;
+        baseline
+    };
+
     /// The instruction sets that this machine can run, widest first.
     fn available() -> impl Iterator<Item = Self> {
         let candidates = [
@@ -130,9 +146,7 @@ impl InstructionSet {
             Self::Avx512,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2,
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon,
-            Self::Portable,
+            Self::BASELINE,
         ];
         candidates.into_iter().filter(|set| set.is_available())
     }
@@ -143,9 +157,7 @@ impl InstructionSet {
             Self::Avx512 => is_x86_feature_detected!("avx512f") && Self::Avx2.is_available(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => true,
-            Self::Portable => true,
+            baseline => baseline == Self::BASELINE,
         }
     }
 }
@@ -153,7 +165,7 @@ impl InstructionSet {
 /// Runs `kernel` on the widest instruction set of this machine.
 #[inline]
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-    let set = InstructionSet::available().next().unwrap_or(InstructionSet::Portable);
+    let set = InstructionSet::available().next().unwrap_or(InstructionSet::BASELINE);
     // SAFETY: the set was just found to be available.
     unsafe { run_on(set, kernel) }
 }
@@ -173,7 +185,10 @@ unsafe fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
         // SAFETY: as above.
         #[cfg(target_arch = "aarch64")]
         InstructionSet::Neon => unsafe { neon::run(kernel) },
-        InstructionSet::Portable => kernel.run::<Portable>(),
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Sse2 => kernel.run::<sse2::Sse2>(),
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        InstructionSet::Portable => kernel.run::<portable::Portable>(),
     }
 }
 

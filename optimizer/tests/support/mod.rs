@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use velo_optimizer::{LearnedOptimizer, Optimizer, ParamLayout};
+use velo_optimizer::{Optimizer, ParamLayout};
 
 /// Deviation allowed on a tensor, relative to its largest magnitude over the run.
 pub const TOLERANCE: f32 = 1e-5;
 
 /// One recorded run: what was fed in, and the parameters after every step.
 pub struct Case {
-    name: String,
+    /// The name of its file.
+    pub name: String,
     /// The configuration of the reference implementation, as recorded.
     pub config: Value,
     /// The announced number of steps, where there was one.
-    pub horizon: Option<u64>,
+    horizon: Option<u64>,
     /// The tensors of the run, in order.
     pub layout: ParamLayout,
     /// Row `k` holds the flat parameters after `k` steps.
@@ -60,59 +61,34 @@ impl Case {
         }
     }
 
-    /// A number of the recorded configuration.
-    pub fn number(&self, field: &str) -> f32 {
-        let value = self.config[field].as_f64();
-        value.unwrap_or_else(|| panic!("case {} records no number {field:?}: {}", self.name, self.config)) as f32
+    /// Feeds the recorded gradients to `optimizer` and calls `after(optimizer, step, params)` with the number of
+    /// steps done, until it returns an error.
+    pub fn replay<O: Optimizer + ?Sized>(
+        &self,
+        optimizer: &mut O,
+        mut after: impl FnMut(&O, usize, &[f32]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        optimizer.set_horizon(self.horizon);
+        let mut params = self.params[0].clone();
+        for (step, (grads, &loss)) in self.grads.iter().zip(&self.losses).enumerate() {
+            optimizer.step(&mut params, grads, loss).map_err(|error| format!("{}: {error}", self.name))?;
+            after(optimizer, step + 1, &params)?;
+        }
+        Ok(())
     }
 
     /// Feeds the recorded gradients to `optimizer`. The first deviation above `tolerance · max|params|` of a
     /// tensor is an error naming case, tensor and step.
     pub fn check(&self, optimizer: &mut dyn Optimizer, tolerance: f32) -> Result<(), String> {
-        let mut params = self.params[0].clone();
-        let mut evaluated = params.clone();
-        for (step, (grads, &loss)) in self.grads.iter().zip(&self.losses).enumerate() {
-            optimizer.step(&mut params, grads, loss).map_err(|error| format!("{}: {error}", self.name))?;
-            self.compare("params", &params, &self.params, step + 1, step + 1, tolerance)?;
+        let mut evaluated = self.params[0].clone();
+        self.replay(optimizer, |optimizer, step, params| {
+            self.compare("params", params, &self.params, step, step, tolerance)?;
             if let Some(evaluation) = &self.evaluation {
-                optimizer.evaluation_params(&params, &mut evaluated).map_err(|error| error.to_string())?;
-                self.compare("evaluation params", &evaluated, evaluation, step, step + 1, tolerance)?;
+                optimizer.evaluation_params(params, &mut evaluated).map_err(|error| error.to_string())?;
+                self.compare("evaluation params", &evaluated, evaluation, step - 1, step, tolerance)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Feeds the recorded gradients to a fresh optimizer and compares its state with the recorded one, where
-    /// there is one, to `1e-4` of the largest magnitude of an array. Returns the deviations.
-    pub fn check_state(&self, optimizer: impl FnOnce() -> LearnedOptimizer) -> Vec<String> {
-        let bytes = read(&format!("cases/{}.safetensors", self.name));
-        let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
-        let mut optimizer = optimizer();
-        let mut params = self.params[0].clone();
-        let mut deviations = Vec::new();
-        for (step, (grads, &loss)) in self.grads.iter().zip(&self.losses).enumerate() {
-            optimizer.step(&mut params, grads, loss).expect("finite gradients");
-            let (layout, state) = optimizer.state();
-            for (name, shape, range) in layout.entries() {
-                let Some((recorded, channels)) = recorded_state(name) else { continue };
-                let Ok(tensor) = file.tensor(&format!("state/{}/{recorded}", step + 1)) else { continue };
-                let recorded = floats(&file, &format!("state/{}/{recorded}", step + 1));
-                assert_eq!(tensor.shape().iter().product::<usize>(), range.len(), "{name} {shape:?}");
-                let largest = recorded.iter().fold(0.0f32, |max, x| max.max(x.abs()));
-                // Planes here, channels last there.
-                let planes = &state[range.clone()];
-                let per_plane = range.len() / channels;
-                for (index, want) in recorded.iter().enumerate() {
-                    let got = planes[index % channels * per_plane + index / channels];
-                    if !((got - want).abs() <= 1e-4 * largest) {
-                        let case = &self.name;
-                        deviations.push(format!("{case}: {name}[{index}] after step {}: {got}, not {want}", step + 1));
-                        break;
-                    }
-                }
-            }
-        }
-        deviations
+            Ok(())
+        })
     }
 
     fn compare(
@@ -141,31 +117,13 @@ impl Case {
     }
 }
 
-/// How the reference names a part of the state, and its number of channels.
-fn recorded_state(name: &str) -> Option<(String, usize)> {
-    let (kind, tensor) = name.split_once('/').unwrap_or((name, ""));
-    let (recorded, channels) = match kind {
-        "momentum" => ("mom", 3),
-        "mean_square" => ("rms", 1),
-        "factored_row" => ("v_row", 3),
-        "factored_col" if !tensor.is_empty() => ("v_col", 3),
-        "unfactored" => ("v_diag", 3),
-        "adam_mean" => ("adam_m", 1),
-        "adam_mean_square" => ("adam_v", 1),
-        "loss_means" => return Some(("loss_buffer/means".to_owned(), 1)),
-        "loss_minima" => return Some(("loss_buffer/running_min".to_owned(), 1)),
-        _ => return None,
-    };
-    Some((format!("{recorded}/{tensor}"), channels))
-}
-
-fn read(file: &str) -> Vec<u8> {
+/// Reads a file of the reference folder.
+pub fn read(file: &str) -> Vec<u8> {
     let path = reference_folder().join(file);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The values of a tensor.
-pub fn floats(file: &SafeTensors, name: &str) -> Vec<f32> {
+fn floats(file: &SafeTensors, name: &str) -> Vec<f32> {
     let tensor = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
     tensor.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
 }

@@ -118,12 +118,24 @@ pub(crate) fn for_each_vector<V: Simd>(len: usize, mut body: impl FnMut(usize, u
     }
 }
 
-#[inline(always)]
-fn decay_into<V: Simd>(average: &mut [f32], value: V, decay: f32, at: usize, count: usize) -> V {
-    let old: V = get(average, at, count);
-    let new = old.mul(V::splat(decay)).add(value.mul(V::splat(1.0 - decay)));
-    put(new, average, at, count);
-    new
+/// A decay as the two factors of `average ← keep · average + take · value`.
+#[derive(Clone, Copy)]
+struct Blend<V> {
+    keep: V,
+    take: V,
+}
+
+impl<V: Simd> Blend<V> {
+    #[inline(always)]
+    fn new(decay: f32) -> Self {
+        Self { keep: V::splat(decay), take: V::splat(1.0 - decay) }
+    }
+
+    #[inline(always)]
+    fn update(self, average: &mut [f32], value: V, at: usize, count: usize) {
+        let old: V = get(average, at, count);
+        put(old.mul(self.keep).add(value.mul(self.take)), average, at, count);
+    }
 }
 
 /// Adds this step's gradient, clipped to `±clip`, to all accumulators of a tensor.
@@ -149,6 +161,13 @@ impl Kernel for Accumulate<'_, '_> {
 #[inline(always)]
 fn accumulate<V: Simd>(step: Accumulate<'_, '_>) {
     let Accumulate { accumulators, grads, geometry, decays, clip, sums: [row_sums, col_sums] } = step;
+    let mut momentum = [Blend::<V>::new(decays.momentum[0]); 3];
+    let mut factored = [Blend::<V>::new(decays.factored[0]); 3];
+    for k in 1..3 {
+        momentum[k] = Blend::new(decays.momentum[k]);
+        factored[k] = Blend::new(decays.factored[k]);
+    }
+    let square_blend = Blend::<V>::new(decays.mean_square);
     row_sums.fill(0.0);
     col_sums.fill(0.0);
     let Accumulators { momentum: [m0, m1, m2], mean_square, row, col } = accumulators;
@@ -167,11 +186,11 @@ fn accumulate<V: Simd>(step: Accumulate<'_, '_>) {
                 #[inline(always)]
                 |at, count| {
                     let g = get::<V>(grads, at, count).max(V::splat(-clip)).min(V::splat(clip));
-                    decay_into(m0, g, decays.momentum[0], at, count);
-                    decay_into(m1, g, decays.momentum[1], at, count);
-                    decay_into(m2, g, decays.momentum[2], at, count);
+                    momentum[0].update(m0, g, at, count);
+                    momentum[1].update(m1, g, at, count);
+                    momentum[2].update(m2, g, at, count);
                     let square = g.mul(g);
-                    decay_into(mean_square, square, decays.mean_square, at, count);
+                    square_blend.update(mean_square, square, at, count);
                     match maps {
                         Some((row_map, row_at, col_map, col_at)) => {
                             row_total = row_total.add(square);
@@ -184,8 +203,8 @@ fn accumulate<V: Simd>(step: Accumulate<'_, '_>) {
                         }
                         None => {
                             let q = square.add(V::splat(SQUARE_FLOOR));
-                            for (average, &decay) in row.iter_mut().zip(&decays.factored) {
-                                decay_into(average, q, decay, range.start + at, count);
+                            for (average, blend) in row.iter_mut().zip(&factored) {
+                                    blend.update(average, q, range.start + at, count);
                             }
                         }
                     }
@@ -203,21 +222,21 @@ fn accumulate<V: Simd>(step: Accumulate<'_, '_>) {
         }
     }
     if let Some(factors) = &geometry.factors {
-        decay_factor::<V>(row, row_sums, &factors.row, decays);
-        decay_factor::<V>(col, col_sums, &factors.col, decays);
+        decay_factor(row, row_sums, &factors.row, &factored);
+        decay_factor(col, col_sums, &factors.col, &factored);
     }
 }
 
 #[inline(always)]
-fn decay_factor<V: Simd>(averages: &mut [&mut [f32]; 3], sums: &[f32], map: &FactorMap, decays: &Decays) {
+fn decay_factor<V: Simd>(averages: &mut [&mut [f32]; 3], sums: &[f32], map: &FactorMap, blends: &[Blend<V>; 3]) {
     let scale = V::splat(1.0 / map.averaged.max(1) as f32);
     for_each_vector::<V>(
         map.len,
         #[inline(always)]
         |at, count| {
             let mean = get::<V>(sums, at, count).mul_add(scale, V::splat(SQUARE_FLOOR));
-            for (average, &decay) in averages.iter_mut().zip(&decays.factored) {
-                decay_into(average, mean, decay, at, count);
+            for (average, blend) in averages.iter_mut().zip(blends) {
+                blend.update(average, mean, at, count);
             }
         },
     );

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::accumulators::{Accumulate, AccumulatorSlots, Decays};
 use crate::architecture::{LearnedConfig, not_negative, positive};
 use crate::geometry::Geometry;
-use crate::param_features::{BiasCorrection, FeatureSettings, UNFACTORED};
+use crate::param_features::{FeatureSettings, UNFACTORED};
 use crate::param_mlp::{Activation, Mlp, PublishedWeights};
 use crate::param_network::{Evaluate, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
 use crate::rule::{StepContext, UpdateRule};
@@ -37,7 +37,7 @@ const CHANNELS: [usize; 28] =
 const WIDTHS: [usize; 2] = [4, 32];
 
 const SETTINGS: NetworkSettings = NetworkSettings {
-    features: FeatureSettings { clip: f32::MAX, epsilon: 1e-6, vector_epsilon: 1e-6, correction: BiasCorrection::NONE },
+    features: FeatureSettings { clip: f32::MAX, epsilon: 1e-6, vector_epsilon: 1e-6, correction: None },
     normalize: Some((Scope::Tensor, 1e-5)),
     exp_mult: 0.0,
 };

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use crate::accumulators::{Accumulate, AccumulatorSlots, Accumulators, Decays};
 use crate::geometry::Geometry;
-use crate::param_features::{BiasCorrection, FeatureSettings, UNFACTORED};
+use crate::param_features::{FeatureSettings, UNFACTORED};
 use crate::param_mlp::{Activation, GROUPS, Mlp, PublishedWeights};
 use crate::param_network::{Evaluate, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
 use crate::simd::dispatch;
@@ -29,12 +29,7 @@ const OUTPUTS: usize = 3;
 pub(crate) const GRADIENT_CLIP: f32 = 1000.0;
 
 const SETTINGS: NetworkSettings = NetworkSettings {
-    features: FeatureSettings {
-        clip: GRADIENT_CLIP,
-        epsilon: 1e-6,
-        vector_epsilon: 0.0,
-        correction: BiasCorrection::NONE,
-    },
+    features: FeatureSettings { clip: GRADIENT_CLIP, epsilon: 1e-6, vector_epsilon: 0.0, correction: None },
     normalize: Some((Scope::Tensor, 1e-5)),
     exp_mult: 0.0,
 };

@@ -19,6 +19,8 @@
 //! once per row or column; eighteen channels stay per parameter. Normalised values are never stored:
 //! the mean squares found here are folded into the first layer's weights.
 
+use std::ops::Range;
+
 use crate::accumulators::{Accumulators, for_each_masked, for_each_vector, get, put};
 use crate::geometry::{FactorMap, Geometry};
 use crate::simd::Simd;
@@ -42,17 +44,12 @@ const FLOOR: f32 = 1e-9;
 const ROOT_EPSILON: f32 = 1e-8;
 const GRADIENT_CLIP: f32 = 0.1;
 
-/// Divisors that undo the bias of averages that started at zero; all one when switched off.
+/// Factors that undo the bias of averages that started at zero.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BiasCorrection {
     pub momentum: [f32; 3],
     pub mean_square: f32,
     pub factored: [f32; 3],
-}
-
-impl BiasCorrection {
-    /// No correction.
-    pub const NONE: Self = Self { momentum: [1.0; 3], mean_square: 1.0, factored: [1.0; 3] };
 }
 
 /// How features are computed from the accumulators.
@@ -64,8 +61,8 @@ pub(crate) struct FeatureSettings {
     pub epsilon: f32,
     /// `ε'` under the root of the last channel of vectors.
     pub vector_epsilon: f32,
-    /// Factors on the averages (reciprocals of the bias).
-    pub correction: BiasCorrection,
+    /// Factors on the averages, where their bias is undone.
+    pub correction: Option<BiasCorrection>,
 }
 
 /// The entries of `R` or `C` as features, tabulated: six planes `[channel][entry]`, and the factors `ρ` or `κ`.
@@ -73,7 +70,7 @@ pub(crate) struct FactorTables<'a> {
     pub features: &'a mut [f32],
     /// `ρ_k` or `κ_k` of the plain averages, for `g F`.
     pub unit: &'a mut [f32],
-    /// The same of the bias-corrected averages, for `m F`.
+    /// The same of the bias-corrected averages, for `m F`; filled only where the bias is undone.
     pub corrected_unit: &'a mut [f32],
 }
 
@@ -102,7 +99,7 @@ impl<'a> FactorTables<'a> {
     ) {
         let len = map.len;
         for (k, average) in averages.iter().enumerate() {
-            let correction = settings.correction.factored[k];
+            let correction = settings.correction.map_or(1.0, |correction| correction.factored[k]);
             let (features, unit) = (&mut *self.features, &mut self.unit[k * len..][..len]);
             for_each_vector::<V>(
                 len,
@@ -115,7 +112,9 @@ impl<'a> FactorTables<'a> {
                 },
             );
             fill_unit::<V>(unit, average, 1.0, centre);
-            fill_unit::<V>(&mut self.corrected_unit[k * len..][..len], average, correction, centre);
+            if settings.correction.is_some() {
+                fill_unit::<V>(&mut self.corrected_unit[k * len..][..len], average, correction, centre);
+            }
         }
     }
 }
@@ -174,44 +173,63 @@ pub(crate) struct Inputs<V> {
     pub square: [V; 3],
 }
 
-/// Yields the own channels of a vector in their order of computation: `push(channel, value)`.
+/// Yields the own channels of `U` vectors in their order of computation: `push(channel, values)`.
 ///
 /// `CHANNELS` is [`BARE`], [`FACTORED`] or [`UNFACTORED`].
 #[inline(always)]
-pub(crate) fn own_channels<V: Simd, const CHANNELS: usize>(
-    inputs: &Inputs<V>,
+pub(crate) fn own_channels<V: Simd, const CHANNELS: usize, const U: usize>(
+    inputs: &[Inputs<V>; U],
     epsilon: f32,
-    mut push: impl FnMut(usize, V),
+    mut push: impl FnMut(usize, [V; U]),
 ) {
-    let Inputs { g, p, m, v, factor, momentum_factor, square } = *inputs;
-    push(0, g);
-    push(1, g.max(V::splat(-GRADIENT_CLIP)).min(V::splat(GRADIENT_CLIP)));
-    push(2, p);
-    push(3, m[0]);
-    push(4, m[1]);
-    push(5, m[2]);
-    push(6, v);
-    let e = v.add(V::splat(epsilon)).rsqrt();
-    push(7, m[0].mul(e));
-    push(8, m[1].mul(e));
-    push(9, m[2].mul(e));
-    push(10, e);
-    push(11, g.mul(factor[0]));
-    push(12, g.mul(factor[1]));
-    push(13, g.mul(factor[2]));
-    push(14, g.mul(e));
+    // A macro rather than closures: everything here must be inlined into the caller.
+    macro_rules! push {
+        ($channel:expr, $input:ident => $value:expr) => {{
+            let mut values = [V::splat(0.0); U];
+            for (value, $input) in values.iter_mut().zip(inputs) {
+                *value = $value;
+            }
+            push($channel, values);
+            values
+        }};
+    }
+    let clip = V::splat(GRADIENT_CLIP);
+    push!(0, i => i.g);
+    push!(1, i => i.g.max(V::splat(-GRADIENT_CLIP)).min(clip));
+    push!(2, i => i.p);
+    push!(3, i => i.m[0]);
+    push!(4, i => i.m[1]);
+    push!(5, i => i.m[2]);
+    push!(6, i => i.v);
+    let e = push!(10, i => i.v.add(V::splat(epsilon)).rsqrt());
+    macro_rules! push_times_e {
+        ($channel:expr, $input:ident => $value:expr) => {{
+            let mut values = e;
+            for (value, $input) in values.iter_mut().zip(inputs) {
+                *value = value.mul($value);
+            }
+            push($channel, values);
+        }};
+    }
+    push_times_e!(7, i => i.m[0]);
+    push_times_e!(8, i => i.m[1]);
+    push_times_e!(9, i => i.m[2]);
+    push_times_e!(14, i => i.g);
+    push!(11, i => i.g.mul(i.factor[0]));
+    push!(12, i => i.g.mul(i.factor[1]));
+    push!(13, i => i.g.mul(i.factor[2]));
     if CHANNELS >= FACTORED {
-        push(15, m[0].mul(momentum_factor[0]));
-        push(16, m[1].mul(momentum_factor[1]));
-        push(17, m[2].mul(momentum_factor[2]));
+        push!(15, i => i.m[0].mul(i.momentum_factor[0]));
+        push!(16, i => i.m[1].mul(i.momentum_factor[1]));
+        push!(17, i => i.m[2].mul(i.momentum_factor[2]));
     }
     if CHANNELS >= UNFACTORED {
-        push(18, square[0]);
-        push(19, square[1]);
-        push(20, square[2]);
-        push(21, square[0].add(V::splat(ROOT_EPSILON)).rsqrt());
-        push(22, square[1].add(V::splat(ROOT_EPSILON)).rsqrt());
-        push(23, square[2].add(V::splat(ROOT_EPSILON)).rsqrt());
+        push!(18, i => i.square[0]);
+        push!(19, i => i.square[1]);
+        push!(20, i => i.square[2]);
+        push!(21, i => i.square[0].add(V::splat(ROOT_EPSILON)).rsqrt());
+        push!(22, i => i.square[1].add(V::splat(ROOT_EPSILON)).rsqrt());
+        push!(23, i => i.square[2].add(V::splat(ROOT_EPSILON)).rsqrt());
     }
 }
 
@@ -230,9 +248,10 @@ pub(crate) struct FactorViews<'a> {
 }
 
 /// The factors `F_k` along one row: `scale[k] · column[k][j]`.
+#[derive(Clone, Copy)]
 pub(crate) struct RowFactors<'a> {
-    pub scale: [f32; 3],
-    pub column: [&'a [f32]; 3],
+    scale: [f32; 3],
+    column: [&'a [f32]; 3],
 }
 
 impl<'a> FactorViews<'a> {
@@ -248,33 +267,28 @@ impl<'a> FactorViews<'a> {
         products: &'b mut [f32],
     ) -> RowFactors<'b> {
         let [first, second] = self.maps;
-        let slice = |which: usize, k: usize| {
-            let map = self.maps[which];
-            &units[which][k * map.len + map.at(block, row)..]
-        };
-        match (first.col_stride, second.col_stride) {
-            (0, _) => RowFactors {
-                scale: [slice(0, 0)[0], slice(0, 1)[0], slice(0, 2)[0]],
-                column: [&slice(1, 0)[..cols], &slice(1, 1)[..cols], &slice(1, 2)[..cols]],
-            },
-            (_, 0) => RowFactors {
-                scale: [slice(1, 0)[0], slice(1, 1)[0], slice(1, 2)[0]],
-                column: [&slice(0, 0)[..cols], &slice(0, 1)[..cols], &slice(0, 2)[..cols]],
-            },
-            _ => {
-                for k in 0..3 {
-                    let target = &mut products[k * cols..][..cols];
-                    for ((product, &a), &b) in target.iter_mut().zip(slice(0, k)).zip(slice(1, k)) {
-                        *product = a * b;
-                    }
-                }
-                let products = &*products;
-                RowFactors {
-                    scale: [1.0; 3],
-                    column: [&products[..cols], &products[cols..2 * cols], &products[2 * cols..3 * cols]],
-                }
+        let (first_at, second_at) = (first.at(block, row), second.at(block, row));
+        let mut factors = RowFactors { scale: [1.0; 3], column: [&[]; 3] };
+        if first.col_stride == 0 || second.col_stride == 0 {
+            let (fixed, varying) = if first.col_stride == 0 { (0, 1) } else { (1, 0) };
+            let at = [first_at, second_at];
+            for k in 0..3 {
+                factors.scale[k] = units[fixed][k * self.maps[fixed].len + at[fixed]];
+                factors.column[k] = &units[varying][k * self.maps[varying].len + at[varying]..][..cols];
+            }
+            return factors;
+        }
+        for (k, target) in products.chunks_exact_mut(cols).take(3).enumerate() {
+            let first = &units[0][k * first.len + first_at..];
+            let second = &units[1][k * second.len + second_at..];
+            for ((product, &a), &b) in target.iter_mut().zip(first).zip(second) {
+                *product = a * b;
             }
         }
+        for (column, product) in factors.column.iter_mut().zip(products.chunks_exact(cols)) {
+            *column = product;
+        }
+        factors
     }
 
     /// Sums of squares over one block of the six channels of each statistic.
@@ -305,71 +319,105 @@ impl<'a> FactorViews<'a> {
     }
 }
 
-/// One row of a tensor: everything that the own channels are made from.
+/// One row of a tensor: everything that its own channels are made from. All slices have the same length.
 pub(crate) struct Row<'a> {
-    pub grads: &'a [f32],
-    pub params: &'a [f32],
-    pub momentum: [&'a [f32]; 3],
-    pub mean_square: &'a [f32],
-    pub factors: RowKind<'a>,
-}
-
-/// Where `F` comes from.
-pub(crate) enum RowKind<'a> {
-    /// From `R` and `C`; the second is of the corrected averages.
-    Factored(RowFactors<'a>, RowFactors<'a>),
-    /// `s(V_k + 1e-9)` of the three planes.
-    Unfactored([&'a [f32]; 3]),
+    len: usize,
+    grads: &'a [f32],
+    params: &'a [f32],
+    momentum: [&'a [f32]; 3],
+    mean_square: &'a [f32],
+    /// Where `F` comes from; for tensors without factored statistics the planes of `V`.
+    factors: RowFactors<'a>,
+    /// `F` of the bias-corrected averages, where they are used.
+    corrected: Option<RowFactors<'a>>,
 }
 
 impl<'a> Row<'a> {
-    /// The elements `range` of a tensor.
+    /// The elements `range` of a tensor, which are row `row` of block `block`. `products` is scratch for the
+    /// factors, plain and corrected.
     #[inline(always)]
-    pub fn new(
-        grads: &'a [f32],
-        params: &'a [f32],
+    pub fn new<'b: 'a>(
+        (grads, params): (&'a [f32], &'a [f32]),
         accumulators: &'a Accumulators<'_>,
-        range: std::ops::Range<usize>,
-        factors: RowKind<'a>,
+        range: Range<usize>,
+        views: Option<&'a FactorViews<'b>>,
+        (block, row): (usize, usize),
+        [plain, corrected]: [&'a mut [f32]; 2],
+        settings: &FeatureSettings,
     ) -> Self {
         let [m0, m1, m2] = &accumulators.momentum;
+        let cols = range.len();
+        let (factors, corrected) = match views {
+            Some(views) => (
+                views.row_factors(&views.unit, block, row, cols, plain),
+                match settings.correction {
+                    Some(_) => Some(views.row_factors(&views.corrected_unit, block, row, cols, corrected)),
+                    None => None,
+                },
+            ),
+            None => {
+                let [v0, v1, v2] = &accumulators.row;
+                let column = [&v0[range.clone()], &v1[range.clone()], &v2[range.clone()]];
+                (RowFactors { scale: [1.0; 3], column }, None)
+            }
+        };
         Self {
+            len: cols,
             grads: &grads[range.clone()],
             params: &params[range.clone()],
             momentum: [&m0[range.clone()], &m1[range.clone()], &m2[range.clone()]],
             mean_square: &accumulators.mean_square[range],
             factors,
+            corrected,
         }
+    }
+
+    /// Number of elements.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// The inputs of one vector.
     #[inline(always)]
-    pub fn inputs<V: Simd>(&self, lanes: Lanes, settings: &FeatureSettings) -> Inputs<V> {
-        let clip = V::splat(settings.clip);
-        let correction = &settings.correction;
-        let mut m = [V::splat(0.0); 3];
-        let (mut factor, mut momentum_factor, mut square) = (m, m, m);
+    pub fn inputs<V: Simd, const CHANNELS: usize>(&self, lanes: Lanes, settings: &FeatureSettings) -> Inputs<V> {
+        assert!(lanes.end::<V>() <= self.len, "a vector must lie inside its row");
+        // SAFETY of every load below: all slices of a row have `len` elements, and the lanes end before that.
+        macro_rules! load {
+            ($slice:expr) => {
+                unsafe { lanes.get_unchecked::<V>($slice) }
+            };
+        }
+        let (mut m, mut factor) = ([V::splat(0.0); 3], [V::splat(0.0); 3]);
+        let (mut momentum_factor, mut square) = (factor, factor);
+        let mut v = load!(self.mean_square);
         for k in 0..3 {
-            m[k] = lanes.get::<V>(self.momentum[k]).mul(V::splat(correction.momentum[k]));
-            match &self.factors {
-                RowKind::Factored(plain, corrected) => {
-                    factor[k] = lanes.get::<V>(plain.column[k]).mul(V::splat(plain.scale[k]));
-                    momentum_factor[k] = lanes.get::<V>(corrected.column[k]).mul(V::splat(corrected.scale[k]));
-                }
-                RowKind::Unfactored(planes) => {
-                    square[k] = lanes.get(planes[k]);
-                    factor[k] = square[k].add(V::splat(FLOOR)).max(V::splat(FLOOR)).rsqrt();
-                    // V is never below 1e-33; the floor serves lanes beyond the row.
-                    let floored = square[k].add(V::splat(settings.vector_epsilon)).max(V::splat(1e-36));
-                    momentum_factor[k] = floored.rsqrt();
+            m[k] = load!(self.momentum[k]);
+            let column = load!(self.factors.column[k]);
+            if CHANNELS == FACTORED {
+                factor[k] = column.mul(V::splat(self.factors.scale[k]));
+                momentum_factor[k] = factor[k];
+            } else {
+                square[k] = column;
+                factor[k] = column.add(V::splat(FLOOR)).max(V::splat(FLOOR)).rsqrt();
+                // V is never below 1e-33; the floor serves lanes beyond the row.
+                momentum_factor[k] = column.add(V::splat(settings.vector_epsilon)).max(V::splat(1e-36)).rsqrt();
+            }
+        }
+        if let Some(correction) = &settings.correction {
+            v = v.mul(V::splat(correction.mean_square));
+            for k in 0..3 {
+                m[k] = m[k].mul(V::splat(correction.momentum[k]));
+                if let Some(corrected) = &self.corrected {
+                    momentum_factor[k] = load!(corrected.column[k]).mul(V::splat(corrected.scale[k]));
                 }
             }
         }
         Inputs {
-            g: lanes.get::<V>(self.grads).max(V::splat(-settings.clip)).min(clip),
-            p: lanes.get(self.params),
+            g: load!(self.grads).max(V::splat(-settings.clip)).min(V::splat(settings.clip)),
+            p: load!(self.params),
             m,
-            v: lanes.get::<V>(self.mean_square).mul(V::splat(correction.mean_square)),
+            v,
             factor,
             momentum_factor,
             square,
@@ -381,17 +429,17 @@ impl<'a> Row<'a> {
     pub fn add_squares<V: Simd, const CHANNELS: usize>(&self, sums: &mut [V; OWN], settings: &FeatureSettings) {
         const ONES: [f32; 16] = [1.0; 16];
         for_each_masked::<V>(
-            self.grads.len(),
+            self.len,
             #[inline(always)]
             |at, count| {
-                let inputs = self.inputs::<V>(Lanes::Masked(at, count), settings);
+                let inputs = [self.inputs::<V, CHANNELS>(Lanes::Masked(at, count), settings)];
                 // Lanes beyond the row hold zeros, and reciprocal roots of zeros are not zero.
                 let mask = V::load_partial(&ONES[..count]);
-                own_channels::<V, CHANNELS>(
+                own_channels::<V, CHANNELS, 1>(
                     &inputs,
                     settings.epsilon,
                     #[inline(always)]
-                    |channel, value| {
+                    |channel, [value]| {
                         let value = if is_nonzero_at_zero(channel) { value.mul(mask) } else { value };
                         sums[channel] = value.mul_add(value, sums[channel]);
                     },
@@ -411,6 +459,29 @@ pub(crate) enum Lanes {
 }
 
 impl Lanes {
+    /// The index after the last element.
+    #[inline(always)]
+    fn end<V: Simd>(self) -> usize {
+        match self {
+            Self::Full(at) => at + V::LANES,
+            Self::Masked(at, count) => at + count,
+        }
+    }
+
+    /// # Safety
+    /// The slice must reach to [`end`](Self::end).
+    #[inline(always)]
+    unsafe fn get_unchecked<V: Simd>(self, slice: &[f32]) -> V {
+        // SAFETY: the caller promises that the elements exist. One check for a whole row of loads instead of one
+        // for each makes the step some 10 % faster.
+        unsafe {
+            match self {
+                Self::Full(at) => V::load(slice.get_unchecked(at..at + V::LANES)),
+                Self::Masked(at, count) => V::load_partial(slice.get_unchecked(at..at + count)),
+            }
+        }
+    }
+
     #[inline(always)]
     pub fn get<V: Simd>(self, slice: &[f32]) -> V {
         match self {

@@ -147,19 +147,16 @@ impl<const H: usize> Mlp<H> {
         self.b0.iter_mut().zip(shift).for_each(|(bias, shift)| *bias += shift);
     }
 
-    /// The network with `1/√(mean square + epsilon)` of each channel multiplied into its first layer.
-    pub fn fold(&self, sums: &ChannelSums, elements: usize, epsilon: f64) -> Self {
-        let scale = |sum: f64| (1.0 / (sum / elements as f64 + epsilon).sqrt()) as f32;
-        let mut folded = self.clone();
-        for (weights, sum) in folded.own.iter_mut().zip(sums.own) {
-            let scale = scale(sum);
-            weights.iter_mut().for_each(|weight| *weight *= scale);
+    /// Becomes `source` with `1/√(mean square + epsilon)` of each channel multiplied into its first layer.
+    pub fn fold(&mut self, source: &Self, sums: &ChannelSums, elements: usize, epsilon: f64) {
+        let own = self.own.iter_mut().zip(&source.own).zip(&sums.own);
+        let factor = self.factor.as_flattened_mut().iter_mut().zip(source.factor.as_flattened());
+        for ((folded, weights), sum) in own.chain(factor.zip(sums.factor.as_flattened())) {
+            let scale = (1.0 / (sum / elements as f64 + epsilon).sqrt()) as f32;
+            for (folded, weight) in folded.iter_mut().zip(weights) {
+                *folded = weight * scale;
+            }
         }
-        for (weights, sum) in folded.factor.iter_mut().flatten().zip(sums.factor.iter().flatten()) {
-            let scale = scale(*sum);
-            weights.iter_mut().for_each(|weight| *weight *= scale);
-        }
-        folded
     }
 
     #[inline(always)]
@@ -169,18 +166,18 @@ impl<const H: usize> Mlp<H> {
         inputs: &[Inputs<V>; U],
         epsilon: f32,
     ) {
-        for (hidden, inputs) in hidden.iter_mut().zip(inputs) {
-            own_channels::<V, CHANNELS>(
-                inputs,
-                epsilon,
-                #[inline(always)]
-                |channel, x| {
-                    for (sum, &weight) in hidden.iter_mut().zip(&self.own[channel]) {
-                        *sum = x.mul_add(V::splat(weight), *sum);
+        own_channels::<V, CHANNELS, U>(
+            inputs,
+            epsilon,
+            #[inline(always)]
+            |channel, values| {
+                for (h, &weight) in self.own[channel].iter().enumerate() {
+                    for (hidden, x) in hidden.iter_mut().zip(&values) {
+                        hidden[h] = x.mul_add(V::splat(weight), hidden[h]);
                     }
-                },
-            );
-        }
+                }
+            },
+        );
     }
 
     /// `o₀`, and `o₁` if `magnitude` asks for it, from the sums of the first layer.
@@ -309,13 +306,13 @@ pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
     cols: usize,
     settings: &FeatureSettings,
 ) {
-    let len = row.grads.len();
+    let len = row.len();
     // With 32 registers two vectors of a narrow network share each broadcast weight.
     let paired = if V::LANES == 16 && H <= 8 { len / 32 * 32 } else { 0 };
     for j in (0..paired).step_by(32) {
         let lanes = [Lanes::Full(j), Lanes::Full(j + 16)];
         let mut hidden = [base.at::<V>(cols, lanes[0]), base.at::<V>(cols, lanes[1])];
-        let inputs = [row.inputs::<V>(lanes[0], settings), row.inputs::<V>(lanes[1], settings)];
+        let inputs = [row.inputs::<V, CHANNELS>(lanes[0], settings), row.inputs::<V, CHANNELS>(lanes[1], settings)];
         mlp.first_layer::<V, CHANNELS, 2>(&mut hidden, &inputs, settings.epsilon);
         finish(outputs, mlp, &hidden[0], lanes[0]);
         finish(outputs, mlp, &hidden[1], lanes[1]);
@@ -326,7 +323,7 @@ pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
         |at, count| {
             let lanes = Lanes::Masked(paired + at, count);
             let mut hidden = [base.at::<V>(cols, lanes)];
-            let inputs = [row.inputs::<V>(lanes, settings)];
+            let inputs = [row.inputs::<V, CHANNELS>(lanes, settings)];
             mlp.first_layer::<V, CHANNELS, 1>(&mut hidden, &inputs, settings.epsilon);
             finish(outputs, mlp, &hidden[0], lanes);
         },

@@ -5,11 +5,9 @@
 //! whole tensor. Every learned architecture with a per-parameter network goes through here; they differ in
 //! [`NetworkSettings`] and in what they do with the outputs.
 
-use std::ops::Range;
-
 use crate::accumulators::Accumulators;
 use crate::geometry::Geometry;
-use crate::param_features::{FACTORED, FactorTables, FactorViews, FeatureSettings, OWN, Row, RowFactors, RowKind};
+use crate::param_features::{FACTORED, FactorTables, FactorViews, FeatureSettings, OWN, Row};
 use crate::param_mlp::{ChannelSums, HiddenBase, Mlp, RowOutputs, evaluate_row};
 use crate::simd::{Kernel, Simd};
 
@@ -85,6 +83,23 @@ pub(crate) struct NetworkInputs<'a> {
     pub geometry: &'a Geometry,
 }
 
+impl NetworkInputs<'_> {
+    #[inline(always)]
+    fn row<'a, 'b: 'a>(
+        &'a self,
+        block: usize,
+        row: usize,
+        views: Option<&'a FactorViews<'b>>,
+        products: &'a mut [Vec<f32>; 2],
+        settings: &FeatureSettings,
+    ) -> Row<'a> {
+        let [plain, corrected] = products;
+        let range = self.geometry.row(block, row);
+        let products = [plain.as_mut_slice(), corrected.as_mut_slice()];
+        Row::new((self.grads, self.params), self.accumulators, range, views, (block, row), products, settings)
+    }
+}
+
 /// Applies a network of hidden width `H` to every parameter of a tensor. Tensors without factored statistics
 /// see `VECTOR` channels: [`BARE`](crate::param_features::BARE) or
 /// [`UNFACTORED`](crate::param_features::UNFACTORED).
@@ -120,7 +135,6 @@ fn evaluate_channels<V: Simd, const H: usize, const CHANNELS: usize>(
 ) {
     let (geometry, features) = (inputs.geometry, &settings.features);
     let NetworkScratch { tables: [row_tables, col_tables], columns, products, .. } = scratch;
-    let [plain, corrected] = products;
     let mut base_columns: &mut [f32] = &mut [];
     let mut views = None;
     if let Some(factors) = &geometry.factors {
@@ -141,19 +155,19 @@ fn evaluate_channels<V: Simd, const H: usize, const CHANNELS: usize>(
         Some((Scope::Tensor, _)) => geometry.blocks,
         _ => 1,
     };
+    let mut folded = mlp.clone();
     let mut first = 0;
     while first < geometry.blocks {
         let group = first..first + blocks_together;
         first = group.end;
-        let folded;
         let mlp = match settings.normalize {
             Some((_, epsilon)) => {
                 let mut sums = ChannelSums::default();
                 for block in group.clone() {
-                    add_squares::<V, CHANNELS>(&mut sums, inputs, views, block, features, plain, corrected);
+                    add_squares::<V, CHANNELS>(&mut sums, inputs, views, block, features, products);
                 }
                 let elements = geometry.block(group.start).start..geometry.block(group.end - 1).end;
-                folded = mlp.fold(&sums, elements.len(), epsilon);
+                folded.fold(mlp, &sums, elements.len(), epsilon);
                 &folded
             }
             None => mlp,
@@ -163,8 +177,7 @@ fn evaluate_channels<V: Simd, const H: usize, const CHANNELS: usize>(
             for index in 0..geometry.rows {
                 base.enter_row::<V>(mlp, views, geometry, block, index);
                 let range = geometry.row(block, index);
-                let kind = row_kind(views, inputs.accumulators, block, index, range.clone(), plain, corrected);
-                let row = Row::new(inputs.grads, inputs.params, inputs.accumulators, range.clone(), kind);
+                let row = inputs.row(block, index, views, products, features);
                 let mut outputs = RowOutputs {
                     direction: &mut outputs.direction[range.clone()],
                     magnitude: match &mut outputs.magnitude {
@@ -190,8 +203,7 @@ fn add_squares<V: Simd, const CHANNELS: usize>(
     views: Option<&FactorViews<'_>>,
     block: usize,
     settings: &FeatureSettings,
-    plain: &mut [f32],
-    corrected: &mut [f32],
+    products: &mut [Vec<f32>; 2],
 ) {
     if let Some(views) = views {
         let own = views.sums_of_squares(block, inputs.geometry);
@@ -201,9 +213,7 @@ fn add_squares<V: Simd, const CHANNELS: usize>(
     }
     let mut squares = [V::splat(0.0); OWN];
     for index in 0..inputs.geometry.rows {
-        let range = inputs.geometry.row(block, index);
-        let kind = row_kind(views, inputs.accumulators, block, index, range.clone(), plain, corrected);
-        let row = Row::new(inputs.grads, inputs.params, inputs.accumulators, range, kind);
+        let row = inputs.row(block, index, views, products, settings);
         row.add_squares::<V, CHANNELS>(&mut squares, settings);
         // Lane sums are emptied into doubles now and then, or large tensors would lose digits.
         if index % SQUARES_ROWS == SQUARES_ROWS - 1 || index + 1 == inputs.geometry.rows {
@@ -215,36 +225,11 @@ fn add_squares<V: Simd, const CHANNELS: usize>(
     }
 }
 
-/// The factors of one row, from the tables or, for vectors, from `V`.
-#[inline(always)]
-fn row_kind<'a>(
-    views: Option<&'a FactorViews<'a>>,
-    accumulators: &'a Accumulators<'_>,
-    block: usize,
-    row: usize,
-    range: Range<usize>,
-    plain: &'a mut [f32],
-    corrected: &'a mut [f32],
-) -> RowKind<'a> {
-    match views {
-        Some(views) => {
-            let cols = range.len();
-            let plain: RowFactors<'_> = views.row_factors(&views.unit, block, row, cols, plain);
-            let corrected = views.row_factors(&views.corrected_unit, block, row, cols, corrected);
-            RowKind::Factored(plain, corrected)
-        }
-        None => {
-            let [v0, v1, v2] = &accumulators.row;
-            RowKind::Unfactored([&v0[range.clone()], &v1[range.clone()], &v2[range]])
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::accumulators::{Accumulate, AccumulatorSlots, Decays};
-    use crate::param_features::{BARE, BiasCorrection};
+    use crate::param_features::BARE;
     use crate::param_mlp::{Activation, PublishedWeights};
     use crate::simd::on_every_set;
     use crate::state::StateLayout;
@@ -275,8 +260,7 @@ mod tests {
                 let geometry = self.geometry;
                 Accumulate { accumulators, grads, geometry, decays: &decays, clip: 1000.0, sums }.run::<V>();
             }
-            let features =
-                FeatureSettings { clip: 1000.0, epsilon: 1e-8, vector_epsilon: 0.0, correction: BiasCorrection::NONE };
+            let features = FeatureSettings { clip: 1000.0, epsilon: 1e-8, vector_epsilon: 0.0, correction: None };
             let mut direction = vec![0.0; len];
             Evaluate::<4, BARE> {
                 outputs: NetworkOutputs { direction: &mut direction, magnitude: None },

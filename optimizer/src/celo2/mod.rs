@@ -267,15 +267,11 @@ impl LearnedStep<'_> {
 /// How the network is applied at this step.
 fn settings(config: &Celo2Config, context: &StepContext) -> NetworkSettings {
     let correct = |decay| undo_bias(decay, context.step);
-    let correction = if config.bias_correction {
-        BiasCorrection {
-            momentum: DECAYS.momentum.map(correct),
-            mean_square: correct(DECAYS.mean_square),
-            factored: DECAYS.factored.map(correct),
-        }
-    } else {
-        BiasCorrection::NONE
-    };
+    let correction = config.bias_correction.then(|| BiasCorrection {
+        momentum: DECAYS.momentum.map(correct),
+        mean_square: correct(DECAYS.mean_square),
+        factored: DECAYS.factored.map(correct),
+    });
     NetworkSettings {
         features: FeatureSettings { clip: GRADIENT_CLIP, epsilon: SQUARE_EPSILON, vector_epsilon: 0.0, correction },
         normalize: config.normalize_input.then_some((Scope::Block, NORM_EPSILON)),

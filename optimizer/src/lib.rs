@@ -29,6 +29,7 @@
 mod accumulators;
 mod adafac_mlp;
 mod architecture;
+mod array_file;
 mod celo;
 mod celo2;
 mod celo_adam;

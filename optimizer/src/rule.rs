@@ -254,11 +254,11 @@ impl<R: UpdateRule> Optimizer for RuleOptimizer<R> {
             horizon: self.horizon,
             schedule: self.schedule,
         };
-        state::write(&header, &self.state_layout, &self.state)
+        state::write(&header, &self.state_layout, &self.state).to_bytes()
     }
 
     fn load_state(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let (header, state) = state::read(bytes, self.rule.name(), &self.state_layout)?;
+        let (header, state) = state::read(&state::open(bytes)?, self.rule.name(), &self.state_layout)?;
         self.state = state;
         self.steps_taken = header.steps_taken;
         self.steps_skipped = header.steps_skipped;

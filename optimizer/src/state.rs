@@ -4,13 +4,12 @@
 //! number per parameter is saved tensor by tensor, so that the file is keyed by names and another order of
 //! tensors still loads.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
+use crate::array_file::ArrayFile;
 use crate::{Error, ParamLayout, Schedule};
 
 const FORMAT: &str = "velo-optimizer state 1";
@@ -101,30 +100,29 @@ pub(crate) struct Header {
 }
 
 /// A state file: `header` in the metadata, one little-endian f32 array per entry of `layout`.
-pub(crate) fn write(header: &Header, layout: &StateLayout, state: &[f32]) -> Vec<u8> {
-    let bytes: Vec<u8> = state.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let views = layout.entries().map(|(name, shape, range)| {
-        let data = &bytes[range.start * 4..range.end * 4];
-        let view = TensorView::new(Dtype::F32, shape.to_vec(), data).expect("data has the length of its shape");
-        (name, view)
-    });
+pub(crate) fn write(header: &Header, layout: &StateLayout, state: &[f32]) -> ArrayFile {
+    let mut file = ArrayFile::default();
+    for (name, shape, range) in layout.entries() {
+        file.insert(name, shape, &state[range]);
+    }
     let header = serde_json::to_string(header).expect("a header is plain data");
-    let metadata = HashMap::from([("format".to_owned(), FORMAT.to_owned()), ("header".to_owned(), header)]);
-    safetensors::serialize(views, Some(metadata)).expect("names are unique and shapes match")
+    file.metadata.extend([("format".to_owned(), FORMAT.to_owned()), ("header".to_owned(), header)]);
+    file
+}
+
+/// The file that [`write`] made.
+pub(crate) fn open(bytes: &[u8]) -> Result<ArrayFile, Error> {
+    ArrayFile::read(bytes, WHAT)
 }
 
 /// Reads what [`write`] wrote, for a rule called `rule` whose state is described by `layout`.
-pub(crate) fn read(bytes: &[u8], rule: &str, layout: &StateLayout) -> Result<(Header, Vec<f32>), Error> {
+pub(crate) fn read(file: &ArrayFile, rule: &str, layout: &StateLayout) -> Result<(Header, Vec<f32>), Error> {
     let malformed = |problem: String| Error::malformed(WHAT, problem);
-    let file =
-        SafeTensors::deserialize(bytes).map_err(|error| malformed(format!("not a safetensors file: {error}")))?;
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| malformed(error.to_string()))?;
-    let metadata = metadata.metadata().clone().unwrap_or_default();
-    match metadata.get("format").map(String::as_str) {
+    match file.metadata.get("format").map(String::as_str) {
         Some(FORMAT) => {}
         found => return Err(malformed(format!("format is {found:?}, expected {FORMAT:?}"))),
     }
-    let header = metadata.get("header").ok_or_else(|| malformed("has no header".into()))?;
+    let header = file.metadata.get("header").ok_or_else(|| malformed("has no header".into()))?;
     let header: Header =
         serde_json::from_str(header).map_err(|error| malformed(format!("header cannot be read: {error}")))?;
     if header.rule != rule {
@@ -132,17 +130,17 @@ pub(crate) fn read(bytes: &[u8], rule: &str, layout: &StateLayout) -> Result<(He
     }
     let mut state = vec![0.0; layout.len()];
     for (name, shape, range) in layout.entries() {
-        let tensor = file.tensor(name).map_err(|_| malformed(format!("has no tensor {name:?}")))?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
-            let (dtype, found) = (tensor.dtype(), tensor.shape());
+        let array = file.arrays.get(name).ok_or_else(|| malformed(format!("has no tensor {name:?}")))?;
+        if array.dtype != Dtype::F32 || array.shape != shape {
+            let (dtype, found) = (array.dtype, &array.shape);
             return Err(malformed(format!("tensor {name:?} is {dtype:?} {found:?}, expected F32 {shape:?}")));
         }
-        for (value, bytes) in state[range].iter_mut().zip(tensor.data().chunks_exact(4)) {
+        for (value, bytes) in state[range].iter_mut().zip(array.data.chunks_exact(4)) {
             *value = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
         }
     }
-    if file.len() != layout.entries.len() {
-        let extra = file.names().into_iter().find(|name| layout.entries.iter().all(|entry| entry.0 != **name));
+    if file.arrays.len() != layout.entries.len() {
+        let extra = file.arrays.keys().find(|name| layout.entries.iter().all(|entry| entry.0 != **name));
         return Err(malformed(format!("has a tensor {extra:?} that this layout does not have")));
     }
     Ok((header, state))

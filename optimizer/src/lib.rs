@@ -37,6 +37,7 @@ mod denormals;
 mod error;
 mod geometry;
 pub mod hand_designed;
+pub mod import;
 mod layout;
 mod learned;
 mod loss_features;

@@ -35,6 +35,7 @@ mod celo2;
 mod celo_adam;
 mod denormals;
 mod error;
+mod files;
 mod geometry;
 pub mod hand_designed;
 pub mod import;

@@ -5,21 +5,16 @@
 //! checksum of the arrays.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{Read, Write};
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
 
 use crate::array_file::ArrayFile;
-use crate::{Architecture, Error};
+use crate::import::NamedTensors;
+use crate::{Architecture, Error, files};
 
 const FORMAT: &str = "velo-optimizer weights 1";
 const WHAT: &str = "learned weights";
-
-/// No published optimizer is larger than some ten megabytes; a file beyond this is not one.
-const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// The meta-parameters `theta` of one architecture, with their provenance.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,9 +44,14 @@ impl LearnedWeights {
         &self.architecture
     }
 
-    /// Mutable access to the configuration, for settings such as the step size that do not move a weight.
+    /// Sets the size of a step at multiplier 1.
     pub fn set_step_size(&mut self, step_size: f32) {
         self.architecture.set_step_size(step_size);
+    }
+
+    /// Sets the decoupled weight decay that the optimizer starts with.
+    pub fn set_weight_decay(&mut self, coefficient: f32) {
+        self.architecture.set_weight_decay(coefficient);
     }
 
     /// All weights, flat.
@@ -128,26 +128,7 @@ impl LearnedWeights {
     /// # Errors
     /// [`Error::Malformed`] naming the first array that is missing, of another shape, or left over.
     pub fn from_tensors(architecture: Architecture, file: &SafeTensors<'_>) -> Result<Self, Error> {
-        let malformed = |problem: String| Error::malformed(WHAT, problem);
-        let layout = architecture.theta_layout();
-        let mut theta = Vec::with_capacity(layout.len());
-        for tensor in layout.tensors() {
-            let (name, expected) = (&tensor.name, &tensor.shape);
-            let found = file.tensor(name).map_err(|_| malformed(format!("has no tensor {name:?}")))?;
-            if found.dtype() != Dtype::F32 || found.shape() != expected {
-                let (dtype, found) = (found.dtype(), found.shape());
-                return Err(malformed(format!("tensor {name:?} is {dtype:?} {found:?}, expected F32 {expected:?}")));
-            }
-            theta.extend(found.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
-            if theta[tensor.range.clone()].iter().any(|value| !value.is_finite()) {
-                return Err(malformed(format!("tensor {name:?} is not finite everywhere")));
-            }
-        }
-        if let Some(extra) = file.names().into_iter().find(|name| layout.get(name).is_none()) {
-            let name = architecture.name();
-            return Err(malformed(format!("has a tensor {extra:?} that {name} does not have")));
-        }
-        Self::new(architecture, theta)
+        NamedTensors::from_safetensors(file)?.into_weights(architecture)
     }
 
     /// Reads a weights file.
@@ -156,14 +137,7 @@ impl LearnedWeights {
     /// [`Error::Io`] when it cannot be read, [`Error::InFile`] when it is not what it should be.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let io = |source| Error::Io { path: path.to_owned(), source };
-        let mut bytes = Vec::new();
-        fs::File::open(path).map_err(io)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            let problem = format!("is larger than {MAX_FILE_BYTES} bytes");
-            return Err(Error::malformed(WHAT, problem).in_file(path));
-        }
-        Self::from_bytes(&bytes).map_err(|error| error.in_file(path))
+        Self::from_bytes(&files::read(path, WHAT)?).map_err(|error| error.in_file(path))
     }
 
     /// Writes a weights file. Nothing half-written is ever visible under `path`.
@@ -171,15 +145,7 @@ impl LearnedWeights {
     /// # Errors
     /// [`Error::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
-        let temporary = path.with_extension("partial");
-        let write = || {
-            let mut file = fs::File::create(&temporary)?;
-            file.write_all(&self.to_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
-        };
-        write().map_err(|source| Error::Io { path: path.to_owned(), source })
+        files::write(path.as_ref(), &self.to_bytes())
     }
 }
 

@@ -10,9 +10,11 @@
 //! Keys are joined by `/` into the names of [`NamedTensors`]. The full checkpoints of VeLO wrap this tree once more,
 //! `{"params": …, "gen_id": …, "step": …}`; the wrapping is taken off.
 
+use std::path::Path;
+
 use super::msgpack::{self, Value};
 use super::named_tensors::{NamedTensors, floats};
-use crate::{Error, LearnedWeights};
+use crate::{Error, LearnedWeights, files};
 
 const WHAT: &str = "flax state";
 
@@ -100,6 +102,14 @@ pub fn write(weights: &LearnedWeights) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 * layout.len() + 64 * layout.tensors().len());
     root.put(&mut out);
     out
+}
+
+/// Writes a file in the form of [`write`]. Nothing half-written is ever visible under `path`.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn save(weights: &LearnedWeights, path: impl AsRef<Path>) -> Result<(), Error> {
+    files::write(path.as_ref(), &write(weights))
 }
 
 struct Leaf<'a> {

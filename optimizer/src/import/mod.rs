@@ -6,10 +6,9 @@
 //! ```no_run
 //! use velo_optimizer::import;
 //!
-//! let file = std::fs::read("theta.state")?;
-//! let weights = import::weights([file.as_slice()], None)?.with_provenance("licence", "MIT");
+//! let weights = import::load(&["theta.state"], None)?.with_provenance("licence", "MIT");
 //! weights.save("celo.safetensors")?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), velo_optimizer::Error>(())
 //! ```
 //!
 //! Files are not trusted: every length is checked before memory is reserved for it, so reading costs a small multiple
@@ -22,9 +21,13 @@ pub mod pylo;
 
 pub use named_tensors::{NamedTensor, NamedTensors};
 
+use std::path::Path;
+
 use safetensors::SafeTensors;
 
-use crate::{Architecture, Error, LearnedWeights};
+use crate::{Architecture, Error, LearnedWeights, files};
+
+const WHAT: &str = "learned weights";
 
 /// The kinds of files that hold weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +96,7 @@ pub fn weights<'a>(
             format => {
                 is_pylo |= format == Format::Pylo;
                 let file = SafeTensors::deserialize(file)
-                    .map_err(|error| Error::malformed("learned weights", format!("not a safetensors file: {error}")))?;
+                    .map_err(|error| Error::malformed(WHAT, format!("not a safetensors file: {error}")))?;
                 NamedTensors::from_safetensors(&file)?
             }
         })?;
@@ -107,4 +110,17 @@ pub fn weights<'a>(
         None => tensors.architecture()?,
     };
     tensors.into_weights(architecture)
+}
+
+/// [`weights`] from files by path.
+///
+/// # Errors
+/// Those of [`weights`], naming the first file; [`Error::Io`] when one cannot be read.
+pub fn load(paths: &[impl AsRef<Path>], architecture: Option<Architecture>) -> Result<LearnedWeights, Error> {
+    let contents = paths.iter().map(|path| files::read(path.as_ref(), WHAT)).collect::<Result<Vec<_>, _>>()?;
+    let loaded = weights(contents.iter().map(Vec::as_slice), architecture);
+    loaded.map_err(|error| match paths.first() {
+        Some(path) => error.in_file(path.as_ref()),
+        None => error,
+    })
 }

@@ -188,13 +188,23 @@ pub struct SelectionConfig {
     pub tasks: u64,
     /// Inner steps of each run.
     pub steps: u64,
+    /// Share of held-out rows in the score, in `[0, 1]`.
+    pub held_out_weight: f32,
     /// Candidate step sizes.
     pub step_sizes: Vec<f32>,
+    /// Candidate coefficients of decoupled weight decay, each tried with each step size.
+    pub weight_decays: Vec<f32>,
 }
 
 impl Default for SelectionConfig {
     fn default() -> Self {
-        Self { tasks: 16, steps: 300, step_sizes: vec![1e-3, 2e-3, 5e-3, 1e-2, 2e-2] }
+        Self {
+            tasks: 32,
+            steps: 500,
+            held_out_weight: 1.0,
+            step_sizes: vec![1e-3, 2e-3, 5e-3, 1e-2, 2e-2],
+            weight_decays: vec![0.0, 0.1, 0.5],
+        }
     }
 }
 
@@ -282,6 +292,7 @@ impl Config {
             ("selection.tasks", self.selection.tasks),
             ("selection.steps", self.selection.steps),
             ("selection.step_sizes (its length)", self.selection.step_sizes.len() as u64),
+            ("selection.weight_decays (its length)", self.selection.weight_decays.len() as u64),
             ("evaluation.seeds", self.evaluation.seeds),
             ("evaluation.tuning_seeds", self.evaluation.tuning_seeds),
             ("evaluation.steps", self.evaluation.steps),
@@ -328,10 +339,15 @@ impl Config {
             }
         }
         let decays = self.inner.weight_decays.iter().map(|&decay| ("inner.weight_decays", decay));
-        for (field, value) in decays.chain([("outer.weight_decay", outer.weight_decay)]) {
+        let native = self.selection.weight_decays.iter().map(|&decay| ("selection.weight_decays", decay));
+        for (field, value) in decays.chain(native).chain([("outer.weight_decay", outer.weight_decay)]) {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(Error::config(field, value, "a finite number, 0 or above"));
             }
+        }
+        if !(0.0..=1.0).contains(&self.selection.held_out_weight) {
+            let found = self.selection.held_out_weight;
+            return Err(Error::config("selection.held_out_weight", found, "a fraction in [0, 1]"));
         }
         if self.budget.max_seconds.is_some_and(|seconds| seconds.is_nan() || seconds <= 0.0) {
             let found = format!("{:?}", self.budget.max_seconds);

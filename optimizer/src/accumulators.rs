@@ -204,7 +204,7 @@ fn accumulate<V: Simd>(step: Accumulate<'_, '_>) {
                         None => {
                             let q = square.add(V::splat(SQUARE_FLOOR));
                             for (average, blend) in row.iter_mut().zip(&factored) {
-                                    blend.update(average, q, range.start + at, count);
+                                blend.update(average, q, range.start + at, count);
                             }
                         }
                     }

@@ -95,6 +95,14 @@ impl LearnedConfig for AdafacMlpConfig {
         &mut self.step_mult
     }
 
+    fn weight_decay(&self) -> f32 {
+        self.weight_decay
+    }
+
+    fn weight_decay_mut(&mut self) -> &mut f32 {
+        &mut self.weight_decay
+    }
+
     fn check(&self) -> Result<(), Error> {
         if !WIDTHS.contains(&self.hidden) {
             let found = self.hidden.to_string();

@@ -43,12 +43,28 @@ pub(crate) trait LearnedConfig {
     /// Mutable access to it.
     fn step_size_mut(&mut self) -> &mut f32;
 
+    /// The coefficient of decoupled weight decay.
+    fn weight_decay(&self) -> f32;
+
+    /// Mutable access to it.
+    fn weight_decay_mut(&mut self) -> &mut f32;
+
     /// See [`Architecture::check`].
     fn check(&self) -> Result<(), Error>;
 }
 
 impl Architecture {
     fn config(&self) -> &dyn LearnedConfig {
+        match self {
+            Self::Celo2(config) => config,
+            Self::Velo(config) => config,
+            Self::Celo(config) => config,
+            Self::CeloAdam(config) => config,
+            Self::AdafacMlp(config) => config,
+        }
+    }
+
+    fn config_mut(&mut self) -> &mut dyn LearnedConfig {
         match self {
             Self::Celo2(config) => config,
             Self::Velo(config) => config,
@@ -105,14 +121,17 @@ impl Architecture {
 
     /// Sets [`step_size`](Self::step_size).
     pub fn set_step_size(&mut self, step_size: f32) {
-        let config: &mut dyn LearnedConfig = match self {
-            Self::Celo2(config) => config,
-            Self::Velo(config) => config,
-            Self::Celo(config) => config,
-            Self::CeloAdam(config) => config,
-            Self::AdafacMlp(config) => config,
-        };
-        *config.step_size_mut() = step_size;
+        *self.config_mut().step_size_mut() = step_size;
+    }
+
+    /// The coefficient of decoupled weight decay that the optimizer starts with.
+    pub fn weight_decay(&self) -> f32 {
+        self.config().weight_decay()
+    }
+
+    /// Sets [`weight_decay`](Self::weight_decay).
+    pub fn set_weight_decay(&mut self, coefficient: f32) {
+        *self.config_mut().weight_decay_mut() = coefficient;
     }
 
     /// Checks the configuration.

@@ -68,6 +68,14 @@ impl LearnedConfig for CeloConfig {
         &mut self.step_mult
     }
 
+    fn weight_decay(&self) -> f32 {
+        self.weight_decay
+    }
+
+    fn weight_decay_mut(&mut self) -> &mut f32 {
+        &mut self.weight_decay
+    }
+
     fn check(&self) -> Result<(), Error> {
         scheduler_sizes(self.lstm_width, self.bank).check()?;
         mlp_bank::check(self.bank)?;

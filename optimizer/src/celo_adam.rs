@@ -75,6 +75,14 @@ impl LearnedConfig for CeloAdamConfig {
         &mut self.step_mult
     }
 
+    fn weight_decay(&self) -> f32 {
+        self.weight_decay
+    }
+
+    fn weight_decay_mut(&mut self) -> &mut f32 {
+        &mut self.weight_decay
+    }
+
     fn check(&self) -> Result<(), Error> {
         scheduler_sizes(self.lstm_width, 0).check()?;
         for (field, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {

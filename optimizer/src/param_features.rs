@@ -350,9 +350,10 @@ impl<'a> Row<'a> {
         let (factors, corrected) = match views {
             Some(views) => (
                 views.row_factors(&views.unit, block, row, cols, plain),
-                match settings.correction {
-                    Some(_) => Some(views.row_factors(&views.corrected_unit, block, row, cols, corrected)),
-                    None => None,
+                if settings.correction.is_some() {
+                    Some(views.row_factors(&views.corrected_unit, block, row, cols, corrected))
+                } else {
+                    None
                 },
             ),
             None => {
@@ -382,9 +383,9 @@ impl<'a> Row<'a> {
     #[inline(always)]
     pub fn inputs<V: Simd, const CHANNELS: usize>(&self, lanes: Lanes, settings: &FeatureSettings) -> Inputs<V> {
         assert!(lanes.end::<V>() <= self.len, "a vector must lie inside its row");
-        // SAFETY of every load below: all slices of a row have `len` elements, and the lanes end before that.
         macro_rules! load {
             ($slice:expr) => {
+                // SAFETY: all slices of a row have `len` elements, and the lanes end before that.
                 unsafe { lanes.get_unchecked::<V>($slice) }
             };
         }

@@ -107,6 +107,14 @@ impl LearnedConfig for VeloConfig {
         &mut self.step_mult
     }
 
+    fn weight_decay(&self) -> f32 {
+        self.weight_decay
+    }
+
+    fn weight_decay_mut(&mut self) -> &mut f32 {
+        &mut self.weight_decay
+    }
+
     fn check(&self) -> Result<(), Error> {
         self.sizes().check()?;
         mlp_bank::check(self.bank)?;

@@ -49,6 +49,11 @@ impl LearnedWeights {
         self.architecture.set_step_size(step_size);
     }
 
+    /// Sets the decoupled weight decay that the optimizer starts with.
+    pub fn set_weight_decay(&mut self, coefficient: f32) {
+        self.architecture.set_weight_decay(coefficient);
+    }
+
     /// All weights, flat.
     pub fn theta(&self) -> &[f32] {
         &self.theta

@@ -23,7 +23,7 @@ use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
 use velo_optimizer::{LearnedConfig, OptimizerConfig, Schedule};
 use velo_tasks::TaskConfig;
 
-use super::selection::{SCHEDULE, select};
+use super::selection::{Rate, SCHEDULE, select};
 use crate::Error;
 use crate::config::{EvaluationConfig, SelectionConfig};
 use crate::unroll::Setting;
@@ -59,11 +59,12 @@ pub fn evaluate(
     frozen: &[(&str, PathBuf)],
     workers: usize,
 ) -> Result<Evaluation, Error> {
-    let normalised = |step_size| {
-        OptimizerConfig::NormalisedAdam(NormalisedAdamConfig { learning_rate: step_size, ..Default::default() })
+    let normalised = |rate: Rate| {
+        let Rate { step_size: learning_rate, weight_decay } = rate;
+        OptimizerConfig::NormalisedAdam(NormalisedAdamConfig { learning_rate, weight_decay, ..Default::default() })
     };
-    let build = |layout: &_, step_size| Ok(normalised(step_size).build(layout)?);
-    let normalised = normalised(select(selection, setting, &build, workers)?.step_size);
+    let build = |layout: &_, rate| Ok(normalised(rate).build(layout)?);
+    let normalised = normalised(select(selection, setting, &build, workers)?.rate);
     let adamw = OptimizerConfig::AdamW(AdamWConfig::default());
     let tuned = |label: &str| Contender::over_rates(label, &adamw, SCHEDULE, &evaluation.adamw_rates);
     let frozen = frozen.iter().map(|(label, weights)| {

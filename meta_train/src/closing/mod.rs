@@ -10,6 +10,7 @@ use velo_tasks::TaskConfig;
 
 use crate::Error;
 use crate::run::Run;
+use selection::Rate;
 
 /// Freezes the learned rule and its untrained start, compares them, writes everything into the run folder, and
 /// returns the text for standard output.
@@ -37,12 +38,13 @@ pub fn close(run: &Run, initial_theta: &[f32], tasks: &[TaskConfig], workers: us
     report::write(run, comparison.as_ref())?;
     let totals = run.totals();
     text.push_str(&format!(
-        "meta-training: {} outer steps, {} inner steps, {:.1} s\nfrozen optimizer: {} (step size {})\nreport: {}\n",
+        "meta-training: {} outer steps, {} inner steps, {:.1} s\nfrozen optimizer: {} (step size {}, decay {})\nreport: {}\n",
         totals.generation,
         totals.inner_steps,
         totals.seconds,
         folder.learned().display(),
         learned.architecture().step_size(),
+        learned.architecture().weight_decay(),
         folder.root().join("report.html").display(),
     ));
     Ok(text)
@@ -55,13 +57,13 @@ pub fn close(run: &Run, initial_theta: &[f32], tasks: &[TaskConfig], workers: us
 pub fn freeze(run: &Run, theta: &[f32], workers: usize) -> Result<LearnedWeights, Error> {
     let (config, setting) = (run.config(), run.setting());
     let mut weights = LearnedWeights::new(setting.architecture.clone(), theta.to_vec())?;
-    let build = |layout: &_, step_size: f32| -> Result<Box<dyn Optimizer>, Error> {
+    let build = |layout: &_, rate: Rate| -> Result<Box<dyn Optimizer>, Error> {
         let mut weights = weights.clone();
-        weights.set_step_size(step_size);
+        set_rate(&mut weights, rate);
         Ok(Box::new(LearnedOptimizer::new(layout, weights)?))
     };
     let selection = selection::select(&config.selection, setting, &build, workers)?;
-    weights.set_step_size(selection.step_size);
+    set_rate(&mut weights, selection.rate);
     let totals = run.totals();
     let origin =
         format!("seed {}, {} outer steps, {} inner steps", setting.seed, totals.generation, totals.inner_steps);
@@ -69,4 +71,9 @@ pub fn freeze(run: &Run, theta: &[f32], workers: usize) -> Result<LearnedWeights
         .with_provenance("provenance", "meta-trained on procedural tasks by velo-meta-train")
         .with_provenance("licence", env!("CARGO_PKG_LICENSE"))
         .with_provenance("training_run", origin))
+}
+
+fn set_rate(weights: &mut LearnedWeights, rate: Rate) {
+    weights.set_step_size(rate.step_size);
+    weights.set_weight_decay(rate.weight_decay);
 }

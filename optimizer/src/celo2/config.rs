@@ -145,6 +145,14 @@ impl LearnedConfig for Celo2Config {
         &mut self.step_size
     }
 
+    fn weight_decay(&self) -> f32 {
+        self.weight_decay
+    }
+
+    fn weight_decay_mut(&mut self) -> &mut f32 {
+        &mut self.weight_decay
+    }
+
     fn check(&self) -> Result<(), Error> {
         let invalid = |field, found: String, expected| Err(Error::InvalidHyperParameter { field, found, expected });
         positive("step_size", self.step_size)?;

@@ -28,6 +28,7 @@
 
 mod accumulators;
 mod adafac_mlp;
+pub mod adapters;
 mod architecture;
 mod array_file;
 mod celo;

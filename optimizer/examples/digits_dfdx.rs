@@ -4,9 +4,9 @@ use std::io::Read;
 
 use dfdx::prelude::*;
 use velo_optimizer::adapters::dfdx::DfdxOptimizer;
-use velo_optimizer::{LearnedOptimizer, LearnedWeights, Optimizer as _, OptimizerConfig, ParamLayout, Schedule};
+use velo_optimizer::{LearnedOptimizer, LearnedWeights, OptimizerConfig, ParamLayout, Schedule};
 
-type Builder = (builders::Linear<64, 32>, ReLU, builders::Linear<32, 10>);
+type Builder = (Linear<64, 32>, ReLU, Linear<32, 10>);
 type Failure = Box<dyn std::error::Error>;
 
 const STEPS: u64 = 500;

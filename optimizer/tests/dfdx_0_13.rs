@@ -3,11 +3,11 @@
 use dfdx::prelude::*;
 use velo_optimizer::adapters::dfdx::DfdxOptimizer;
 use velo_optimizer::{
-    Architecture, CeloConfig, Error, LearnedOptimizer, LearnedWeights, Optimizer as _, OptimizerConfig, ParamLayout,
-    Schedule, StepOutcome,
+    Architecture, CeloConfig, Error, LearnedOptimizer, LearnedWeights, OptimizerConfig, ParamLayout, Schedule,
+    StepOutcome,
 };
 
-type Builder = (builders::Linear<3, 5>, Tanh, builders::Linear<5, 2>);
+type Builder = (Linear<3, 5>, Tanh, Linear<5, 2>);
 type Model = <Builder as BuildOnDevice<Cpu, f32>>::Built;
 
 const INPUTS: [[f32; 3]; 4] = [[1.0, -0.5, 0.2], [0.3, 0.8, -1.0], [-0.7, 0.1, 0.9], [0.5, 0.5, 0.5]];

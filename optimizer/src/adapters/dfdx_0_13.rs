@@ -10,7 +10,7 @@
 //! use velo_optimizer::adapters::dfdx::DfdxOptimizer;
 //!
 //! let device = Cpu::default();
-//! let mut model = device.build_module::<builders::Linear<2, 1>, f32>();
+//! let mut model = device.build_module::<Linear<2, 1>, f32>();
 //! let config = OptimizerConfig::from_name("adamw")?.with_learning_rate(0.1);
 //! let mut optimizer = DfdxOptimizer::new(&model, &config)?;
 //! let (inputs, targets) = (device.tensor([[1.0, 2.0], [3.0, -1.0]]), device.tensor([[5.0], [1.0]]));

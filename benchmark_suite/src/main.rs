@@ -9,7 +9,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use velo_benchmark::{Suite, report, run, tables};
 use velo_comparison::table::{Align, Table};
-use velo_comparison::{Error, Trial, report as sections, ron_file, run_folder};
+use velo_comparison::{Error, Trial, one_line, report as sections, ron_file, run_folder};
 use velo_optimizer::OptimizerConfig;
 
 use cli::{Cli, Command};
@@ -52,17 +52,8 @@ fn main() -> ExitCode {
         Err(Failure::Usage(error)) => (error, 2),
         Err(Failure::Run(error)) => (error, 1),
     };
-    eprintln!("error: {}", message(&error));
+    eprintln!("error: {}", one_line(&*error));
     ExitCode::from(code)
-}
-
-/// The error with its causes, without those that the text before already ends with.
-fn message(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message.is_empty() {
-        true => cause,
-        false if message.ends_with(&cause) => message,
-        false => format!("{message}: {cause}"),
-    })
 }
 
 fn run_suite(config: &Path, out: Option<PathBuf>, threads: Option<u16>, overrides: &[String]) -> Result<(), Failure> {

@@ -66,6 +66,7 @@ fn write_report(suite: &Suite, trials: &[Trial], folder: &Path) -> Result<()> {
     let page = Page::new(&suite.title).paragraph(introduction(suite, &environment));
     let page = sections::add_sections(page, trials, &suite.baseline, &suite.score).context("report")?;
     let page = page.section("Configuration").preformatted(ron_file::to_string(suite));
+    page.write_figures(folder.join("figures"))?;
     page.write(folder.join("report.html"))?;
     Ok(())
 }

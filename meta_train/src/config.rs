@@ -238,6 +238,9 @@ impl Default for EvaluationConfig {
     }
 }
 
+/// Every pair keeps two whole training runs in memory; more than this is a slip of the hand.
+const MAX_PAIRS: u64 = 65_536;
+
 /// A configuration whose names are resolved and whose numbers are in range.
 pub struct Plan {
     /// What was configured.
@@ -303,6 +306,9 @@ impl Config {
             if value == 0 {
                 return Err(Error::config(field, value, "at least 1"));
             }
+        }
+        if self.estimator.pairs > MAX_PAIRS {
+            return Err(Error::config("estimator.pairs", self.estimator.pairs, format!("at most {MAX_PAIRS}")));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     match commands::execute(cli::Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", velo_comparison::one_line(&*error));
             ExitCode::from(commands::exit_code(&error))
         }
     }

@@ -35,6 +35,7 @@ fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
     assert_eq!(message.trim_end().lines().count(), 1, "one clear message: {message}");
+    assert!(message.matches("os error").count() <= 1, "the cause is told once: {message}");
     for part in parts {
         assert!(message.contains(part), "{arguments:?}: expected {part:?} in: {message}");
     }
@@ -202,6 +203,7 @@ fn bad_input_gives_one_message_that_names_the_field_and_what_was_expected() {
     let run = |set: &str, parts: &[&str]| refused(&["run", SMOKE, "--out", text(&out), "--set", set], 2, parts);
     run("estimator.sgima=0.1", &["sgima", "did you mean `sigma`"]);
     run("estimator.sigma=-1.0", &["smoke.ron", "estimator.sigma is -1, expected a finite number above 0"]);
+    run("estimator.pairs=99999999999", &["estimator.pairs is 99999999999, expected at most 65536"]);
     run("families=[(family: \"mlp_techer\", weight: 1.0)]", &["mlp_techer", "mlp_teacher"]);
     run("evaluation.tasks=[\"digits_mpl\"]", &["digits_mpl", "digits_mlp"]);
     run("truncation.window=0", &["truncation.window is 0, expected at least 1"]);

@@ -78,3 +78,28 @@ impl Error {
         Self::Io { path: path.as_ref().to_owned(), source }
     }
 }
+
+/// An error with its causes on one line, each told once: causes that the text before already ends with are left out.
+pub fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut message = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !message.ends_with(&text) {
+            message = format!("{message}: {text}");
+        }
+        next = cause.source();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_the_message_already_tells_is_not_told_again() {
+        let error = Error::io("some/file", std::io::Error::other("the disk is on fire"));
+        assert_eq!(one_line(&error), "some/file: the disk is on fire");
+    }
+}

@@ -22,7 +22,7 @@ pub mod table;
 pub mod trial;
 
 pub use contender::{Contender, Setting};
-pub use error::Error;
+pub use error::{Error, one_line};
 pub use nearest::nearest;
 pub use page::Page;
 pub use runner::{Comparison, Progress, run};

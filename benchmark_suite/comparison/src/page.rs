@@ -105,6 +105,47 @@ impl Page {
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         atomic_file::write(path, self.render())
     }
+
+    /// Writes every figure into `folder` as a file of its own, on white, named after its section and its place
+    /// there: `learning-curves-2.svg`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the path.
+    pub fn write_figures(&self, folder: impl AsRef<Path>) -> Result<(), Error> {
+        let folder = folder.as_ref();
+        std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })?;
+        let (mut section, mut place) = ("figure".to_owned(), 0);
+        for block in &self.blocks {
+            match block {
+                Block::Section { text, .. } => (section, place) = (file_name(text), 0),
+                Block::Figures { figures } => {
+                    for figure in figures {
+                        place += 1;
+                        let path = folder.join(format!("{section}-{place}.svg"));
+                        atomic_file::write(path, on_white(&figure.svg))?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lower-case words joined by dashes.
+fn file_name(heading: &str) -> String {
+    let words = heading.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
+}
+
+/// A figure that brings its own paper and ink, where no page gives it any.
+fn on_white(svg: &str) -> String {
+    match svg.split_once('>') {
+        Some((opening, rest)) => {
+            format!("{opening} color=\"#1a1d21\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>{rest}")
+        }
+        None => svg.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +167,18 @@ mod tests {
         for outside in ["http://", "https://", "src=", "@import", "url("] {
             assert!(!html.contains(outside), "{outside}");
         }
+    }
+
+    #[test]
+    fn figures_are_written_on_white_and_named_after_their_section() {
+        let folder = tempfile::tempdir().unwrap();
+        let page =
+            Page::new("t").section("Learning curves!").figure("<svg a=\"1\"><g/></svg>", "a").figure("<svg>", "b");
+        page.write_figures(folder.path().join("figures")).unwrap();
+        let first = std::fs::read_to_string(folder.path().join("figures/learning-curves-1.svg")).unwrap();
+        assert!(first.starts_with("<svg a=\"1\" color=\"#1a1d21\">\n<rect"), "{first}");
+        assert!(first.ends_with("<g/></svg>"), "{first}");
+        assert!(folder.path().join("figures/learning-curves-2.svg").exists());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `report.html`: how meta-training went and what came out.
+//! `report.html` and its figures as files: how meta-training went and what came out.
 
 use velo_comparison::Page;
 use velo_comparison::figure::{Curves, Point, Scale, Series};
@@ -72,6 +72,7 @@ pub fn write(run: &Run, evaluation: Option<&Evaluation>) -> Result<(), Error> {
     }
     let config = std::fs::read_to_string(folder.config()).map_err(Error::io(&folder.config()))?;
     page = page.section("Configuration").preformatted(config);
+    page.write_figures(folder.root().join("figures"))?;
     Ok(page.write(folder.root().join("report.html"))?)
 }
 

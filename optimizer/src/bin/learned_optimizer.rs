@@ -164,8 +164,9 @@ fn description(source: &Source) -> anyhow::Result<String> {
     if !weights.provenance().contains_key("licence") {
         facts.push(("licence".to_owned(), "not stated".to_owned()));
     }
-    // The JSON form of an architecture is one object of settings under its name.
-    let settings = serde_json::to_value(weights.architecture())?;
+    // The JSON form of an architecture is one object of settings under its name. It goes through text, in which a
+    // 32-bit number has its shortest form.
+    let settings: serde_json::Value = serde_json::from_str(&serde_json::to_string(weights.architecture())?)?;
     let settings = settings.as_object().into_iter().flat_map(|named| named.values());
     let settings = settings.filter_map(|value| value.as_object()).flatten();
     let settings = settings.map(|(key, value)| vec![key.clone(), value.to_string()]);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 
 /// Meta-train a learned optimizer, freeze it, and compare it with hand-designed ones.
@@ -39,7 +40,7 @@ pub enum Command {
         /// The run folder.
         run: PathBuf,
         /// Worker threads; the result does not depend on it [default: all processors].
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = thread_count())]
         workers: Option<usize>,
     },
     /// Freeze the newest checkpoint of a run into a weights file.
@@ -52,7 +53,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
         /// Worker threads [default: all processors].
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = thread_count())]
         workers: Option<usize>,
     },
     /// Compare a frozen optimizer with hand-designed ones on real data and print the table.
@@ -66,7 +67,7 @@ pub enum Command {
         #[arg(long, value_name = "N")]
         steps: Option<u64>,
         /// Worker threads [default: all processors].
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = thread_count())]
         workers: Option<usize>,
     },
     /// List the families of procedural tasks that a run can draw from, and the named tasks of the evaluation.
@@ -88,9 +89,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Worker threads; the result does not depend on it [default: all processors].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = thread_count())]
     pub workers: Option<usize>,
     /// Override one field of the configuration, for example outer.learning_rate=3e-4; may be repeated.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub overrides: Vec<String>,
+}
+
+/// Accepts a number of threads that a machine can have.
+fn thread_count() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1024)
 }

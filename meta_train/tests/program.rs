@@ -208,11 +208,29 @@ fn bad_input_gives_one_message_that_names_the_field_and_what_was_expected() {
     run("evaluation.tasks=[\"digits_mpl\"]", &["digits_mpl", "digits_mlp"]);
     run("truncation.window=0", &["truncation.window is 0, expected at least 1"]);
     run("inner.schedules=[Cosine(warmup: 2.0)]", &["warmup is 2, expected a fraction"]);
+    let no_workers = finished(&mut program(&["run", SMOKE, "--workers", "0", "--out", text(&out)]));
+    assert_eq!(no_workers.status.code(), Some(2));
     run("architecture=Celo3()", &["Celo3", "Celo2"]);
     assert!(!out.exists(), "a run that cannot start leaves nothing behind");
     refused(&["run", "no/such.ron", "--out", text(&out)], 1, &["no/such.ron"]);
     refused(&["resume", text(folder.path())], 2, &["is not a run folder: it has no config.ron"]);
     refused(&["evaluate", "no/such.safetensors"], 1, &["no/such.safetensors"]);
+}
+
+#[test]
+fn truncated_and_damaged_weights_are_refused_by_the_name_of_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, broken) = (folder.path().join("run"), folder.path().join("broken.safetensors"));
+    train(&run, "2");
+    let whole = fs::read(run.join("learned.safetensors")).unwrap();
+    for length in [0, 5, 300, whole.len() - 1] {
+        fs::write(&broken, &whole[..length]).unwrap();
+        refused(&["evaluate", text(&broken)], 1, &["broken.safetensors", "not a safetensors file"]);
+    }
+    let mut damaged = whole;
+    *damaged.last_mut().unwrap() ^= 0x55;
+    fs::write(&broken, &damaged).unwrap();
+    refused(&["evaluate", text(&broken)], 1, &["broken.safetensors", "the file is damaged"]);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What each subcommand does, in terms of the library.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,7 +16,7 @@ use velo_tasks::family::families;
 use velo_tasks::registry::named_tasks;
 
 use crate::cli::{Command, RunArgs};
-use crate::interrupt;
+use crate::interrupt::Interrupt;
 
 /// Runs a subcommand.
 pub fn execute(command: Command) -> Result<()> {
@@ -50,10 +49,10 @@ fn run(args: RunArgs) -> Result<()> {
     let plan = config.clone().check().with_context(|| args.config.display().to_string())?;
     let folder = RunFolder::create(&args.out.unwrap_or_else(|| default_folder(&args.config)), &config)?;
     eprintln!("run folder: {}", folder.root().display());
-    let interrupted = interrupt::flag()?;
+    let interrupt = Interrupt::listen()?;
     let (theta, tasks) = (plan.initial_theta.clone(), plan.evaluation_tasks.clone());
     let run = Run::start(plan, folder, worker_count(args.workers))?;
-    train_and_close(run, &theta, &tasks, worker_count(args.workers), &interrupted)
+    train_and_close(run, &theta, &tasks, worker_count(args.workers), &interrupt)
 }
 
 /// `runs/<stem>`, or with the first number behind it that is free.
@@ -72,11 +71,11 @@ fn open(root: &Path) -> Result<(RunFolder, Plan)> {
 
 fn resume(root: &Path, workers: usize) -> Result<()> {
     let (folder, plan) = open(root)?;
-    let interrupted = interrupt::flag()?;
+    let interrupt = Interrupt::listen()?;
     let (theta, tasks) = (plan.initial_theta.clone(), plan.evaluation_tasks.clone());
     let run = Run::resume(plan, folder, workers, &mut |warning| eprintln!("warning: {warning}"))?;
     eprintln!("resuming after outer step {}", run.totals().generation);
-    train_and_close(run, &theta, &tasks, workers, &interrupted)
+    train_and_close(run, &theta, &tasks, workers, &interrupt)
 }
 
 fn train_and_close(
@@ -84,14 +83,15 @@ fn train_and_close(
     initial_theta: &[f32],
     tasks: &[TaskConfig],
     workers: usize,
-    interrupted: &AtomicBool,
+    interrupt: &Interrupt,
 ) -> Result<()> {
-    let ended = run.train(interrupted)?;
+    let ended = run.train(interrupt.requested())?;
     if ended == Ended::Interrupted {
         let (root, generation) = (run.folder().root().display().to_string(), run.totals().generation);
         eprintln!("stopped after outer step {generation}; go on with: meta_train resume {root}");
         return Ok(());
     }
+    interrupt.nothing_to_lose();
     print!("{}", closing::close(&run, initial_theta, tasks, workers)?);
     Ok(())
 }

@@ -128,10 +128,15 @@ impl Run {
     ///
     /// # Errors
     /// When no checkpoint is readable although some exist, or the newest was written under another
-    /// configuration.
+    /// configuration, or all are gone although the run was finished.
     pub fn resume(plan: Plan, folder: RunFolder, workers: usize, warn: &mut dyn FnMut(String)) -> Result<Self, Error> {
         let checkpoints = checkpoint::list(&folder.checkpoints())?;
         if checkpoints.is_empty() {
+            if folder.learned().exists() {
+                let problem =
+                    "has a frozen optimizer but no checkpoint to go on from; start another run, or move it away";
+                return Err(Error::run_folder(folder.root(), problem));
+            }
             return Self::start(plan, folder, workers);
         }
         let mut damage = None;

@@ -113,17 +113,32 @@ fn a_run_killed_at_random_moments_and_resumed_ends_with_the_same_bits() {
     train(&reference, "2");
     let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos() as usize;
     let mut arguments = training_arguments(&run, "1");
+    let mut kills = 0;
     for kill in 0..3 {
         let moment = 1 + 25 * kill + nanoseconds / (kill + 1) % 25;
         let mut child = start(&arguments);
         if wait_for(&mut child, &run, moment) {
             child.kill().unwrap();
         }
-        child.wait().unwrap();
+        kills += u32::from(!child.wait().unwrap().success());
         arguments = ["resume", text(&run), "--workers", "2"].map(str::to_owned).to_vec();
     }
+    assert!(kills > 0, "the run was over before it could be killed");
     succeed(&["resume", text(&run)]);
     assert_same_outcome(&run, &reference);
+}
+
+#[test]
+fn a_finished_run_without_checkpoints_is_not_trained_again_over_its_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&run, "2");
+    let frozen = fs::read(run.join("learned.safetensors")).unwrap();
+    for checkpoint in checkpoints(&run) {
+        fs::remove_file(checkpoint).unwrap();
+    }
+    refused(&["resume", text(&run)], 2, &["no checkpoint to go on from"]);
+    assert_eq!(fs::read(run.join("learned.safetensors")).unwrap(), frozen);
 }
 
 #[cfg(unix)]

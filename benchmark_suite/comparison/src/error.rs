@@ -14,6 +14,14 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A run folder that cannot be made.
+    #[error("the run folder {} cannot be created ({source}); name another with --out", path.display())]
+    CannotCreate {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// A configuration file that does not say what it should.
     #[error("{}:{line}:{column}: {problem}", path.display())]
     Config {

@@ -20,9 +20,9 @@ pub fn create(path: impl AsRef<Path>) -> Result<(), Error> {
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            fs::create_dir_all(path).map_err(|source| Error::io(path, source))?;
+            fs::create_dir_all(path).map_err(|source| Error::CannotCreate { path: path.to_owned(), source })?;
         }
-        Err(source) => return Err(Error::io(path, source)),
+        Err(source) => return Err(Error::CannotCreate { path: path.to_owned(), source }),
     }
     let probe = path.join("write-test");
     atomic_file::write(&probe, b"")?;

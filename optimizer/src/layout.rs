@@ -89,6 +89,20 @@ impl ParamLayout {
         self.len
     }
 
+    /// The ranges of the tensors in the order of their names: sums over them in this order have the same bits
+    /// in whatever order the tensors lie.
+    pub(crate) fn ranges_by_name(&self) -> Vec<Range<usize>> {
+        let mut tensors: Vec<_> = self.tensors.iter().collect();
+        tensors.sort_by_key(|tensor| &tensor.name);
+        tensors.into_iter().map(|tensor| tensor.range.clone()).collect()
+    }
+
+    /// Refuses a slice of another length, called `what` in the error.
+    pub(crate) fn check_len(&self, what: &'static str, found: usize) -> Result<(), Error> {
+        let expected = self.len;
+        if found == expected { Ok(()) } else { Err(Error::LengthMismatch { what, found, expected }) }
+    }
+
     /// True when there is no element at all.
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -38,6 +38,7 @@ mod denormals;
 mod error;
 mod files;
 mod geometry;
+mod groups;
 pub mod hand_designed;
 pub mod import;
 mod layout;
@@ -62,6 +63,7 @@ mod tensor_features;
 mod tensor_lstm;
 mod velo;
 mod weights;
+mod wrappers;
 
 pub use adafac_mlp::{AdafacMlpConfig, AdafacMlpRule};
 pub use architecture::Architecture;
@@ -70,6 +72,7 @@ pub use celo_adam::{CeloAdamConfig, CeloAdamRule};
 pub use celo2::{AdamPath, Celo2Config, Celo2Rule};
 pub use denormals::FlushDenormals;
 pub use error::Error;
+pub use groups::{Group, Grouped, GroupedConfig, Selector};
 pub use layout::{ParamLayout, TensorLayout};
 pub use learned::{LearnedOptimizer, LearnedRule};
 pub use optimizer::{NonFinitePolicy, Optimizer, StepOutcome};
@@ -78,3 +81,8 @@ pub use registry::{LearnedConfig, OptimizerConfig};
 pub use schedule::Schedule;
 pub use velo::{VeloConfig, VeloRule};
 pub use weights::LearnedWeights;
+pub use wrappers::{
+    Accumulated, AccumulatedConfig, Accumulation, Averaged, AveragedConfig, Call, Clipped, ClippedConfig, Clipping,
+    L2Penalty, L2Regularised, L2RegularisedConfig, Limit, Lookahead, LookaheadConfig, Penalty, Pull, RunningAverage,
+    SlowParams, Unit, Wrapped, Wrapper,
+};

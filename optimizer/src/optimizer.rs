@@ -7,6 +7,8 @@ use crate::{Error, ParamLayout, Schedule};
 pub enum StepOutcome {
     /// Parameters and state were updated.
     Applied,
+    /// The gradients were taken in; the parameters move at a later call ([`Accumulated`](crate::Accumulated)).
+    Accumulated,
     /// The gradients (or a loss that the rule reads) were not finite: nothing changed, the skip was counted.
     Skipped,
 }
@@ -40,7 +42,10 @@ pub trait Optimizer: Send {
     /// [`NonFinitePolicy::Error`]. On an error nothing has changed.
     fn step(&mut self, params: &mut [f32], grads: &[f32], loss: f32) -> Result<StepOutcome, Error>;
 
-    /// Updates applied so far.
+    /// Whether [`step`](Self::step) reads the loss: if not, it may be anything.
+    fn reads_loss(&self) -> bool;
+
+    /// Calls of `step` that were not skipped so far: updates, unless gradients are accumulated.
     fn steps_taken(&self) -> u64;
 
     /// Calls of `step` that changed nothing because something was not finite.

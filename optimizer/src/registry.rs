@@ -9,13 +9,18 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::groups::GroupedConfig;
 use crate::hand_designed::{checks, *};
 use crate::rule::{RuleOptimizer, UpdateRule};
+use crate::wrappers::{AccumulatedConfig, AveragedConfig, ClippedConfig, L2RegularisedConfig, LookaheadConfig};
 use crate::{Error, LearnedOptimizer, LearnedWeights, Optimizer, ParamLayout};
 
 /// Declares the enum and the matches over it from one table, so that a new rule is one line here.
 macro_rules! registry {
-    ($($(#[$doc:meta])* $variant:ident($config:ty) = $rule:ty, $name:literal;)*) => {
+    (
+        rules { $($(#[$doc:meta])* $variant:ident($config:ty) = $rule:ty, $name:literal;)* }
+        wrappers { $($(#[$wrapper_doc:meta])* $wrapper:ident($wrapper_config:ty), $wrapper_name:literal;)* }
+    ) => {
         /// Any optimizer of this crate, with its hyper-parameters.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         pub enum OptimizerConfig {
@@ -23,6 +28,7 @@ macro_rules! registry {
             /// A frozen learned optimizer.
             #[serde(alias = "learned")]
             Learned(LearnedConfig),
+            $($(#[$wrapper_doc])* #[serde(alias = $wrapper_name)] $wrapper($wrapper_config),)*
         }
 
         impl OptimizerConfig {
@@ -38,6 +44,7 @@ macro_rules! registry {
                 match self {
                     $(Self::$variant(config) => boxed::<$rule>(layout, config),)*
                     Self::Learned(config) => config.build(layout),
+                    $(Self::$wrapper(config) => config.build(layout),)*
                 }
             }
 
@@ -46,26 +53,38 @@ macro_rules! registry {
                 match self {
                     $(Self::$variant(_) => $name,)*
                     Self::Learned(_) => LEARNED,
+                    $(Self::$wrapper(_) => $wrapper_name,)*
                 }
             }
 
-            /// The learning rate, before schedule and step multiplier; the multiplier of a learned optimizer.
+            /// The learning rate, before schedule and step multiplier; the multiplier of a learned optimizer; that
+            /// of the inner optimizer of a wrapper.
             pub fn learning_rate(&self) -> f32 {
                 match self {
                     $(Self::$variant(config) => config.learning_rate,)*
                     Self::Learned(config) => config.step_multiplier,
+                    $(Self::$wrapper(config) => config.inner.learning_rate(),)*
                 }
             }
 
-            /// The same optimizer with another learning rate.
+            /// The same optimizer with another [learning rate](Self::learning_rate). Groups that name an optimizer
+            /// keep its own.
             #[must_use]
             pub fn with_learning_rate(mut self, learning_rate: f32) -> Self {
-                match &mut self {
-                    $(Self::$variant(config) => config.learning_rate = learning_rate,)*
-                    Self::Learned(config) => config.step_multiplier = learning_rate,
-                }
+                self.set_learning_rate(learning_rate);
                 self
             }
+
+            fn set_learning_rate(&mut self, learning_rate: f32) {
+                match self {
+                    $(Self::$variant(config) => config.learning_rate = learning_rate,)*
+                    Self::Learned(config) => config.step_multiplier = learning_rate,
+                    $(Self::$wrapper(config) => config.inner.set_learning_rate(learning_rate),)*
+                }
+            }
+
+            /// The names of everything that needs an inner optimizer.
+            const WRAPPERS: &[&str] = &[$($wrapper_name),*];
 
             fn with_defaults(name: &str) -> Option<Self> {
                 match name {
@@ -78,68 +97,84 @@ macro_rules! registry {
 }
 
 registry! {
-    /// Gradient descent with optional momentum.
-    Sgd(SgdConfig) = SgdRule, "sgd";
-    /// Adam.
-    Adam(AdamConfig) = AdamRule, "adam";
-    /// Adam with decoupled weight decay.
-    AdamW(AdamWConfig) = AdamWRule, "adamw";
-    /// Adam with a running maximum of the mean square.
-    AmsGrad(AmsGradConfig) = AmsGradRule, "amsgrad";
-    /// Adam with a decaying maximum of gradient magnitudes.
-    Adamax(AdamaxConfig) = AdamaxRule, "adamax";
-    /// Adam with Nesterov momentum.
-    NAdam(NAdamConfig) = NAdamRule, "nadam";
-    /// NAdam with decoupled weight decay.
-    NAdamW(NAdamWConfig) = NAdamWRule, "nadamw";
-    /// NAdamW of the list of optimizers.
-    OptListNAdamW(OptListNAdamWConfig) = OptListNAdamWRule, "opt_list_nadamw";
-    /// Rectified Adam.
-    RAdam(RAdamConfig) = RAdamRule, "radam";
-    /// Adam with the mean squared surprise in place of the mean square.
-    AdaBelief(AdaBeliefConfig) = AdaBeliefRule, "adabelief";
-    /// Adam with additive control of the mean square.
-    Yogi(YogiConfig) = YogiRule, "yogi";
-    /// Adaptive Nesterov momentum.
-    Adan(AdanConfig) = AdanRule, "adan";
-    /// Adam with a fast and a slow momentum.
-    AdEmaMix(AdEmaMixConfig) = AdEmaMixRule, "ademamix";
-    /// Adam whose mean square is one step behind.
-    Adopt(AdoptConfig) = AdoptRule, "adopt";
-    /// Gradient descent scaled by the root of the sum of squares.
-    AdaGrad(AdaGradConfig) = AdaGradRule, "adagrad";
-    /// Gradient descent with the ratio of two running root mean squares as its rate.
-    AdaDelta(AdaDeltaConfig) = AdaDeltaRule, "adadelta";
-    /// The sign of a momentum.
-    Lion(LionConfig) = LionRule, "lion";
-    /// RMSProp, optionally centred and with momentum.
-    RmsProp(RmsPropConfig) = RmsPropRule, "rmsprop";
-    /// Adam with factored second moments and relative steps.
-    Adafactor(AdafactorConfig) = AdafactorRule, "adafactor";
-    /// Adam with a trust ratio per tensor.
-    Lamb(LambConfig) = LambRule, "lamb";
-    /// Momentum with a trust ratio per tensor.
-    Lars(LarsConfig) = LarsRule, "lars";
-    /// Momentum of gradients normalised tensor by tensor.
-    NovoGrad(NovoGradConfig) = NovoGradRule, "novograd";
-    /// AdaGrad with covers of rows and columns.
-    Sm3(Sm3Config) = Sm3Rule, "sm3";
-    /// Orthogonalised momentum for matrices, Adam for the rest.
-    Muon(MuonConfig) = MuonRule, "muon";
-    /// Axis-wise preconditioning with a grafted step length.
-    Shampoo(ShampooConfig) = ShampooRule, "shampoo";
-    /// Adam in Shampoo's eigenbasis.
-    Soap(SoapConfig) = SoapRule, "soap";
-    /// Adam with an estimated step size.
-    Prodigy(ProdigyConfig) = ProdigyRule, "prodigy";
-    /// AdamW with an estimated step size.
-    DAdaptAdamW(DAdaptAdamWConfig) = DAdaptAdamWRule, "dadapt_adamw";
-    /// Gradient descent with averaging in place of a schedule.
-    ScheduleFreeSgd(ScheduleFreeSgdConfig) = ScheduleFreeSgdRule, "schedule_free_sgd";
-    /// AdamW with averaging in place of momentum and schedule.
-    ScheduleFreeAdamW(ScheduleFreeAdamWConfig) = ScheduleFreeAdamWRule, "schedule_free_adamw";
-    /// Adam whose steps have a root mean square of one.
-    NormalisedAdam(NormalisedAdamConfig) = NormalisedAdamRule, "normalised_adam";
+    rules {
+        /// Gradient descent with optional momentum.
+        Sgd(SgdConfig) = SgdRule, "sgd";
+        /// Adam.
+        Adam(AdamConfig) = AdamRule, "adam";
+        /// Adam with decoupled weight decay.
+        AdamW(AdamWConfig) = AdamWRule, "adamw";
+        /// Adam with a running maximum of the mean square.
+        AmsGrad(AmsGradConfig) = AmsGradRule, "amsgrad";
+        /// Adam with a decaying maximum of gradient magnitudes.
+        Adamax(AdamaxConfig) = AdamaxRule, "adamax";
+        /// Adam with Nesterov momentum.
+        NAdam(NAdamConfig) = NAdamRule, "nadam";
+        /// NAdam with decoupled weight decay.
+        NAdamW(NAdamWConfig) = NAdamWRule, "nadamw";
+        /// NAdamW of the list of optimizers.
+        OptListNAdamW(OptListNAdamWConfig) = OptListNAdamWRule, "opt_list_nadamw";
+        /// Rectified Adam.
+        RAdam(RAdamConfig) = RAdamRule, "radam";
+        /// Adam with the mean squared surprise in place of the mean square.
+        AdaBelief(AdaBeliefConfig) = AdaBeliefRule, "adabelief";
+        /// Adam with additive control of the mean square.
+        Yogi(YogiConfig) = YogiRule, "yogi";
+        /// Adaptive Nesterov momentum.
+        Adan(AdanConfig) = AdanRule, "adan";
+        /// Adam with a fast and a slow momentum.
+        AdEmaMix(AdEmaMixConfig) = AdEmaMixRule, "ademamix";
+        /// Adam whose mean square is one step behind.
+        Adopt(AdoptConfig) = AdoptRule, "adopt";
+        /// Gradient descent scaled by the root of the sum of squares.
+        AdaGrad(AdaGradConfig) = AdaGradRule, "adagrad";
+        /// Gradient descent with the ratio of two running root mean squares as its rate.
+        AdaDelta(AdaDeltaConfig) = AdaDeltaRule, "adadelta";
+        /// The sign of a momentum.
+        Lion(LionConfig) = LionRule, "lion";
+        /// RMSProp, optionally centred and with momentum.
+        RmsProp(RmsPropConfig) = RmsPropRule, "rmsprop";
+        /// Adam with factored second moments and relative steps.
+        Adafactor(AdafactorConfig) = AdafactorRule, "adafactor";
+        /// Adam with a trust ratio per tensor.
+        Lamb(LambConfig) = LambRule, "lamb";
+        /// Momentum with a trust ratio per tensor.
+        Lars(LarsConfig) = LarsRule, "lars";
+        /// Momentum of gradients normalised tensor by tensor.
+        NovoGrad(NovoGradConfig) = NovoGradRule, "novograd";
+        /// AdaGrad with covers of rows and columns.
+        Sm3(Sm3Config) = Sm3Rule, "sm3";
+        /// Orthogonalised momentum for matrices, Adam for the rest.
+        Muon(MuonConfig) = MuonRule, "muon";
+        /// Axis-wise preconditioning with a grafted step length.
+        Shampoo(ShampooConfig) = ShampooRule, "shampoo";
+        /// Adam in Shampoo's eigenbasis.
+        Soap(SoapConfig) = SoapRule, "soap";
+        /// Adam with an estimated step size.
+        Prodigy(ProdigyConfig) = ProdigyRule, "prodigy";
+        /// AdamW with an estimated step size.
+        DAdaptAdamW(DAdaptAdamWConfig) = DAdaptAdamWRule, "dadapt_adamw";
+        /// Gradient descent with averaging in place of a schedule.
+        ScheduleFreeSgd(ScheduleFreeSgdConfig) = ScheduleFreeSgdRule, "schedule_free_sgd";
+        /// AdamW with averaging in place of momentum and schedule.
+        ScheduleFreeAdamW(ScheduleFreeAdamWConfig) = ScheduleFreeAdamWRule, "schedule_free_adamw";
+        /// Adam whose steps have a root mean square of one.
+        NormalisedAdam(NormalisedAdamConfig) = NormalisedAdamRule, "normalised_adam";
+    }
+    wrappers {
+        /// Clipped gradients.
+        Clipped(ClippedConfig), "clipped";
+        /// The mean of several gradients.
+        Accumulated(AccumulatedConfig), "accumulated";
+        /// Slow parameters that follow the fast ones.
+        Lookahead(LookaheadConfig), "lookahead";
+        /// A running average of the parameters, to evaluate with.
+        Averaged(AveragedConfig), "averaged";
+        /// Weight decay through the gradient.
+        L2Regularised(L2RegularisedConfig), "l2_regularised";
+        /// Parameter groups.
+        Grouped(GroupedConfig), "grouped";
+    }
 }
 
 /// The name of all learned optimizers in configuration files.
@@ -189,12 +224,16 @@ impl OptimizerConfig {
     ///
     /// # Errors
     /// [`Error::UnknownOptimizer`] with the nearest name; [`Error::InvalidHyperParameter`] for `learned`, which has no
-    /// default file of weights.
+    /// default file of weights, and for wrappers, which have no default inner optimizer.
     pub fn from_name(name: &str) -> Result<Self, Error> {
         let wanted = plain(name);
         if wanted == LEARNED {
             let expected = "the path of a file of learned weights";
             return Err(Error::InvalidHyperParameter { field: "weights", found: "missing".to_owned(), expected });
+        }
+        if Self::WRAPPERS.iter().any(|wrapper| plain(wrapper) == wanted) {
+            let expected = "the optimizer to wrap";
+            return Err(Error::InvalidHyperParameter { field: "inner", found: "missing".to_owned(), expected });
         }
         let known = Self::NAMES.iter().find(|known| plain(known) == wanted);
         known.and_then(|known| Self::with_defaults(known)).ok_or_else(|| {
@@ -227,6 +266,8 @@ fn edit_distance(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::groups::{Group, Selector};
+    use crate::wrappers::Limit;
 
     fn layout() -> ParamLayout {
         ParamLayout::new([("w", vec![2, 3]), ("b", vec![3])]).unwrap()
@@ -263,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn a_wrapper_needs_something_to_wrap() {
+        let error = OptimizerConfig::from_name("clipped").unwrap_err();
+        assert_eq!(error.to_string(), "inner is missing, expected the optimizer to wrap");
+    }
+
+    #[test]
+    fn the_learning_rate_of_nested_wrappers_is_that_of_the_innermost() {
+        let nested = r#"{"averaged": {"inner": {"accumulated": {"calls": 2, "inner": {"sgd": {}}}}}}"#;
+        let config: OptimizerConfig = serde_json::from_str(nested).unwrap();
+        assert_eq!((config.name(), config.with_learning_rate(0.25).learning_rate()), ("averaged", 0.25));
+    }
+
+    #[test]
     fn edit_distance_counts_single_letter_changes() {
         assert_eq!(edit_distance("kitten", "sitting"), 3);
         assert_eq!(edit_distance("", "abc"), 3);
@@ -293,13 +347,41 @@ mod tests {
         assert!(error.to_string().contains("unknown field `learnin_rate`"), "{error}");
     }
 
+    /// RON as configuration files are read.
+    fn from_ron(text: &str) -> OptimizerConfig {
+        use ron::extensions::Extensions;
+        let extensions = Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME;
+        ron::Options::default().with_default_extension(extensions).from_str(text).unwrap()
+    }
+
     #[test]
     fn ron_reads_a_variant_with_its_fields_and_defaults() {
-        let options =
-            ron::Options::default().with_default_extension(ron::extensions::Extensions::UNWRAP_VARIANT_NEWTYPES);
-        let config: OptimizerConfig = options.from_str("AdamW(learning_rate: 0.003)").unwrap();
-        assert_eq!(config, OptimizerConfig::AdamW(AdamWConfig { learning_rate: 0.003, ..Default::default() }));
-        let snake: OptimizerConfig = options.from_str("normalised_adam()").unwrap();
-        assert_eq!(snake, OptimizerConfig::NormalisedAdam(NormalisedAdamConfig::default()));
+        let adamw = OptimizerConfig::AdamW(AdamWConfig { learning_rate: 0.003, ..Default::default() });
+        assert_eq!(from_ron("AdamW(learning_rate: 0.003)"), adamw);
+        let normalised = OptimizerConfig::NormalisedAdam(NormalisedAdamConfig::default());
+        assert_eq!(from_ron("normalised_adam()"), normalised);
+    }
+
+    #[test]
+    fn ron_reads_wrappers_and_groups_around_an_optimizer() {
+        let adamw = Box::new(OptimizerConfig::AdamW(AdamWConfig { learning_rate: 0.003, ..Default::default() }));
+        let clipped = OptimizerConfig::Clipped(ClippedConfig { by: Limit::Norm(1.0), inner: adamw.clone() });
+        assert_eq!(from_ron("Clipped(by: Norm(1.0), inner: AdamW(learning_rate: 0.003))"), clipped);
+
+        let text = r#"Grouped(
+            groups: [
+                (tensors: Named("^backbone/"), frozen: true),
+                (tensors: Embeddings, rate: 0.1, weight_decay: 0.0),
+                (tensors: Matrices, optimizer: Muon(learning_rate: 0.02)),
+            ],
+            inner: AdamW(learning_rate: 0.003),
+        )"#;
+        let muon = OptimizerConfig::Muon(MuonConfig { learning_rate: 0.02, ..Default::default() });
+        let groups = vec![
+            Group { frozen: true, ..Group::new(Selector::Named("^backbone/".into())) },
+            Group { rate: 0.1, weight_decay: Some(0.0), ..Group::new(Selector::Embeddings) },
+            Group { optimizer: Some(muon), ..Group::new(Selector::Matrices) },
+        ];
+        assert_eq!(from_ron(text), OptimizerConfig::Grouped(GroupedConfig { groups, inner: adamw }));
     }
 }

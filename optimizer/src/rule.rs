@@ -137,28 +137,26 @@ impl<R: UpdateRule> RuleOptimizer<R> {
         }
     }
 
-    fn check_len(&self, what: &'static str, found: usize) -> Result<(), Error> {
-        let expected = self.layout.len();
-        if found == expected { Ok(()) } else { Err(Error::LengthMismatch { what, found, expected }) }
-    }
-
     fn refuse_non_finite(&mut self, grads: &[f32]) -> Result<StepOutcome, Error> {
         match self.policy {
             NonFinitePolicy::Skip => {
                 self.steps_skipped += 1;
                 Ok(StepOutcome::Skipped)
             }
-            NonFinitePolicy::Error => {
-                let tensor = self.layout.tensors().iter().find(|tensor| !all_finite(&grads[tensor.range.clone()]));
-                let tensor = tensor.map_or_else(|| "(the loss)".to_owned(), |tensor| tensor.name.clone());
-                Err(Error::NonFiniteGradient { tensor, step: self.steps_taken })
-            }
+            NonFinitePolicy::Error => Err(non_finite(&self.layout, grads, self.steps_taken)),
         }
     }
 }
 
+/// The error that names the first tensor whose gradient is not finite, or the loss.
+pub(crate) fn non_finite(layout: &ParamLayout, grads: &[f32], step: u64) -> Error {
+    let tensor = layout.tensors().iter().find(|tensor| !all_finite(&grads[tensor.range.clone()]));
+    let tensor = tensor.map_or_else(|| "(the loss)".to_owned(), |tensor| tensor.name.clone());
+    Error::NonFiniteGradient { tensor, step }
+}
+
 /// True when no element is NaN or infinite.
-fn all_finite(values: &[f32]) -> bool {
+pub(crate) fn all_finite(values: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
     // One accumulator per lane and no early exit inside a block: this compiles to a few vector instructions.
     values.chunks(1024).all(|block| {
@@ -177,8 +175,8 @@ impl<R: UpdateRule> Optimizer for RuleOptimizer<R> {
     }
 
     fn step(&mut self, params: &mut [f32], grads: &[f32], loss: f32) -> Result<StepOutcome, Error> {
-        self.check_len("params", params.len())?;
-        self.check_len("grads", grads.len())?;
+        self.layout.check_len("params", params.len())?;
+        self.layout.check_len("grads", grads.len())?;
         if !all_finite(grads) || (self.rule.reads_loss() && !loss.is_finite()) {
             return self.refuse_non_finite(grads);
         }
@@ -187,6 +185,10 @@ impl<R: UpdateRule> Optimizer for RuleOptimizer<R> {
         self.rule.update(params, grads, &mut self.state, &context);
         self.steps_taken += 1;
         Ok(StepOutcome::Applied)
+    }
+
+    fn reads_loss(&self) -> bool {
+        self.rule.reads_loss()
     }
 
     fn steps_taken(&self) -> u64 {
@@ -234,8 +236,8 @@ impl<R: UpdateRule> Optimizer for RuleOptimizer<R> {
     }
 
     fn evaluation_params(&self, params: &[f32], out: &mut [f32]) -> Result<(), Error> {
-        self.check_len("params", params.len())?;
-        self.check_len("out", out.len())?;
+        self.layout.check_len("params", params.len())?;
+        self.layout.check_len("out", out.len())?;
         self.rule.evaluation_params(params, &self.state, &self.context(0.0), out);
         Ok(())
     }

@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use support::{Case, TOLERANCE, reference_folder};
+use velo_optimizer::hand_designed::AdamWConfig;
 use velo_optimizer::{
-    Activation, AdafacMlpConfig, AdamPath, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, LearnedOptimizer,
-    LearnedWeights, VeloConfig,
+    Activation, AdafacMlpConfig, AdamPath, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, Error, Group,
+    Grouped, L2Regularised, LearnedOptimizer, LearnedWeights, Optimizer, OptimizerConfig, ParamLayout, Penalty,
+    Selector, VeloConfig,
 };
 
 /// A number of a recorded configuration, or the default of the reference class.
@@ -244,4 +246,37 @@ fn adafac_mlp_follows_its_published_implementation() {
     let cases = ["adafac_mlp_n20", "adafac_mlp_n1000", "adafac_mlp_edge_n20", "adafac_mlp_bigstep_n20"];
     check(&cases, |case| weights(adafac_mlp(&case.config), theta("adafac_mlp.safetensors")));
     check(&["adafac_mlp_h32_n20"], |case| weights(adafac_mlp(&case.config), theta("adafac_mlp_h32.safetensors")));
+}
+
+#[test]
+fn velo_with_decay_through_the_gradient_follows_its_published_implementation() {
+    let case = Case::load("velo_small_wd_n20");
+    let weights = weights(velo(&case.config), theta("velo_small.safetensors"));
+    let inner = LearnedOptimizer::new(&case.layout, weights).unwrap();
+    let coefficient = number(&case.config, "weight_decay", 0.0);
+    let penalty = Penalty { coefficient, add_to_loss: flag(&case.config, "add_to_loss", true) };
+    case.check(&mut L2Regularised::new(Box::new(inner), penalty).unwrap(), TOLERANCE).unwrap();
+}
+
+#[test]
+fn celo2_with_adamw_for_vectors_follows_its_published_port_to_pytorch() {
+    for (name, orthogonalize) in [("pylo_celo2", true), ("pylo_celo2_noortho", false)] {
+        let case = Case::load(name);
+        let architecture = Celo2Config { step_size: 0.01, orthogonalize, ..Celo2Config::default() };
+        let weights = weights(Architecture::Celo2(architecture), theta("celo2.safetensors"));
+        let inner = |layout: &ParamLayout| -> Result<Box<dyn Optimizer>, Error> {
+            Ok(Box::new(LearnedOptimizer::new(layout, weights.clone())?))
+        };
+        let adamw = AdamWConfig { learning_rate: 0.2, beta2: 0.95, weight_decay: 0.0, ..Default::default() };
+        let vectors = Group { optimizer: Some(OptimizerConfig::AdamW(adamw)), ..Group::new(Selector::Vectors) };
+        case.check(&mut Grouped::new(&case.layout, &[vectors], inner).unwrap(), TOLERANCE).unwrap();
+    }
+}
+
+#[test]
+fn adafac_mlp_follows_its_published_port_to_pytorch_except_for_scalars() {
+    let case = Case::load_without("pylo_adafac_h32", &["a_scalar"]);
+    let config = AdafacMlpConfig { hidden: 32, ..AdafacMlpConfig::default() };
+    let weights = weights(Architecture::AdafacMlp(config), theta("adafac_mlp_h32.safetensors"));
+    case.check(&mut LearnedOptimizer::new(&case.layout, weights).unwrap(), TOLERANCE).unwrap();
 }

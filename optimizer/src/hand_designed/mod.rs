@@ -29,7 +29,7 @@ mod novograd;
 mod opt_list_nadamw;
 mod prodigy;
 mod radam;
-mod reductions;
+pub(crate) mod reductions;
 mod rmsprop;
 mod schedule_free;
 mod schedule_free_adamw;

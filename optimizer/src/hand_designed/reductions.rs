@@ -7,7 +7,7 @@ const BLOCK: usize = 1024;
 const LANES: usize = 16;
 
 /// `Σ x²`.
-pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
+pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
     dot(values, values)
 }
 
@@ -33,7 +33,7 @@ pub(super) fn reciprocal_rms(values: &[f32], floor: f32) -> f32 {
 }
 
 /// `Σ term(i)` over `0..len`, for terms of more than two slices.
-pub(super) fn sum_of(len: usize, term: impl Fn(usize) -> f32) -> f64 {
+pub(crate) fn sum_of(len: usize, term: impl Fn(usize) -> f32) -> f64 {
     let mut terms = [0.0; BLOCK];
     let mut total = 0.0;
     for start in (0..len).step_by(BLOCK) {

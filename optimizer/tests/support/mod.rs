@@ -37,12 +37,18 @@ pub fn reference_folder() -> PathBuf {
 impl Case {
     /// Reads `cases/<name>.safetensors` and the inputs that it was run on.
     pub fn load(name: &str) -> Self {
+        Self::load_without(name, &[])
+    }
+
+    /// The same run without some of its tensors, for optimizers that treat every tensor by itself.
+    pub fn load_without(name: &str, left_out: &[&str]) -> Self {
         let bytes = read(&format!("cases/{name}.safetensors"));
         let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
         let (_, metadata) = SafeTensors::read_metadata(&bytes).expect("a safetensors header");
         let json = metadata.metadata().as_ref().and_then(|map| map.get("json")).expect("metadata key json");
         let json: Value = serde_json::from_str(json).expect("metadata is JSON");
-        let names: Vec<&str> = json["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let recorded = json["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+        let names: Vec<&str> = recorded.filter(|name| !left_out.contains(name)).collect();
         let shapes = names.iter().map(|name| file.tensor(&format!("params/{name}")).unwrap().shape()[1..].to_vec());
         let layout = ParamLayout::new(names.iter().copied().zip(shapes)).unwrap();
 

@@ -15,7 +15,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A run folder that cannot be made.
-    #[error("the run folder {} cannot be created ({source}); name another with --out", path.display())]
+    #[error("the run folder {} cannot be created; name another with --out", path.display())]
     CannotCreate {
         /// The folder.
         path: PathBuf,

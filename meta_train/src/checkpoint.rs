@@ -2,7 +2,7 @@
 //!
 //! `checkpoints/00000120.safetensors` holds the arrays: theta and its average, gap scales, the state of the
 //! outer optimizer, and for every running episode both sides' parameters and optimizer states. The metadata
-//! holds the [`Manifest`]: counters, the configuration, and a checksum of the arrays. Conditions of episodes
+//! holds the `Manifest`: counters, the configuration, and a checksum of the arrays. Conditions of episodes
 //! and perturbations are not stored, they follow from counters.
 //!
 //! Files are written whole or not at all; the newest few are kept. A damaged one is refused by its checksum.

@@ -104,7 +104,7 @@ pub fn write(weights: &LearnedWeights) -> Vec<u8> {
     out
 }
 
-/// Writes a file in the form of [`write`]. Nothing half-written is ever visible under `path`.
+/// Writes a file in the form of [`write()`]. Nothing half-written is ever visible under `path`.
 ///
 /// # Errors
 /// [`Error::Io`].

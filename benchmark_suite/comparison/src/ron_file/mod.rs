@@ -1,6 +1,6 @@
 //! Configuration files: RON in, a checked type out, with errors that name file, line, field and what was expected.
 //!
-//! `read("quick.ron", &["outer.learning_rate=3e-4"])` edits the text first (see [`overrides`]) and deserialises it
+//! `read("quick.ron", &["outer.learning_rate=3e-4"])` edits the text first (see `overrides`) and deserialises it
 //! afterwards, so an override can do exactly what the file could have done. Types that are read should carry
 //! `#[serde(deny_unknown_fields)]`. Variants and newtypes are written without double parentheses
 //! (`AdamW(learning_rate: 0.003)`), and `Some(..)` is optional.

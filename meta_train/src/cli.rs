@@ -85,7 +85,7 @@ pub enum Command {
 pub struct RunArgs {
     /// The configuration (RON); every field has a default.
     pub config: PathBuf,
-    /// The run folder; must not exist or be empty [default: runs/<name of the configuration>, numbered].
+    /// The run folder; must not exist or be empty [default: runs/NAME-1 after the name of the configuration, or the next free number].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Worker threads; the result does not depend on it [default: all processors].

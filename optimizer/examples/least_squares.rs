@@ -5,7 +5,7 @@ use velo_optimizer::{LearnedOptimizer, LearnedWeights, Optimizer, ParamLayout, S
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::args().nth(1).ok_or("usage: least_squares WEIGHTS.safetensors")?;
     let points: Vec<(f32, f32)> =
-        (0..100).map(|i| (i as f32 / 50.0 - 1.0, 3.0 * (i as f32 / 50.0 - 1.0) - 2.0)).collect();
+        (0..100).map(|i| (i as f32 / 50.0 - 1.0, 0.8 * (i as f32 / 50.0 - 1.0) - 0.5)).collect();
 
     let layout = ParamLayout::new([("slope", vec![1]), ("offset", vec![1])])?;
     let steps = 1000;

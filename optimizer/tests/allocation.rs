@@ -6,6 +6,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use configurations::{configurations, mixed_layout};
+use velo_optimizer::{
+    AdafacMlpConfig, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, LearnedOptimizer, LearnedWeights,
+    Optimizer, VeloConfig,
+};
 
 thread_local! {
     static REQUESTS: Cell<usize> = const { Cell::new(0) };
@@ -49,13 +53,40 @@ fn the_counter_sees_an_allocation() {
 fn a_step_allocates_nothing() {
     let layout = mixed_layout();
     for (label, config) in configurations() {
-        let mut optimizer = config.build(&layout).unwrap();
-        let mut params = vec![0.5f32; layout.len()];
-        let grads: Vec<f32> = (0..layout.len()).map(|index| (index as f32).sin()).collect();
-        let before = REQUESTS.get();
-        for _ in 0..25 {
-            optimizer.step(&mut params, &grads, 1.0).unwrap();
-        }
-        assert_eq!(REQUESTS.get() - before, 0, "{label}");
+        assert_eq!(requests_of_steps(config.build(&layout).unwrap().as_mut()), 0, "{label}");
     }
+}
+
+#[test]
+fn a_learned_step_allocates_nothing() {
+    let layout = mixed_layout();
+    for architecture in [
+        Architecture::Celo2(Celo2Config::default()),
+        Architecture::Celo2(Celo2Config::orthogonalized()),
+        Architecture::Velo(VeloConfig { lstm_width: 16, bank: 8, ..VeloConfig::default() }),
+        Architecture::Celo(CeloConfig::default()),
+        Architecture::CeloAdam(CeloAdamConfig::default()),
+        Architecture::AdafacMlp(AdafacMlpConfig::default()),
+    ] {
+        let mut wave = 0.0f32;
+        let theta = architecture.meta_init(&mut || {
+            wave += 1.0;
+            (wave * 1.7).sin()
+        });
+        let weights = LearnedWeights::new(architecture.clone(), theta).unwrap();
+        let mut optimizer = LearnedOptimizer::new(&layout, weights).unwrap();
+        assert_eq!(requests_of_steps(&mut optimizer), 0, "{architecture:?}");
+    }
+}
+
+/// Requests to the allocator during twenty-five steps.
+fn requests_of_steps(optimizer: &mut dyn Optimizer) -> usize {
+    let len = optimizer.layout().len();
+    let mut params = vec![0.5f32; len];
+    let grads: Vec<f32> = (0..len).map(|index| (index as f32).sin()).collect();
+    let before = REQUESTS.get();
+    for _ in 0..25 {
+        optimizer.step(&mut params, &grads, 1.0).unwrap();
+    }
+    REQUESTS.get() - before
 }

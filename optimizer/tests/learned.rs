@@ -280,3 +280,38 @@ fn adafac_mlp_follows_its_published_port_to_pytorch_except_for_scalars() {
     let weights = weights(Architecture::AdafacMlp(config), theta("adafac_mlp_h32.safetensors"));
     case.check(&mut LearnedOptimizer::new(&case.layout, weights).unwrap(), TOLERANCE).unwrap();
 }
+
+#[test]
+fn a_learned_optimizer_resumes_from_its_state_bit_for_bit() {
+    let shapes = [("scalar", vec![]), ("bias", vec![5]), ("matrix", vec![7, 5]), ("conv", vec![3, 3, 2, 4])];
+    let layout = ParamLayout::new(shapes).unwrap();
+    for architecture in [
+        Architecture::Celo2(Celo2Config::orthogonalized()),
+        Architecture::Velo(VeloConfig { lstm_width: 16, bank: 8, ..VeloConfig::default() }),
+        Architecture::Celo(CeloConfig::default()),
+        Architecture::CeloAdam(CeloAdamConfig::default()),
+        Architecture::AdafacMlp(AdafacMlpConfig::default()),
+    ] {
+        let mut wave = 0.0f32;
+        let theta = architecture.meta_init(&mut || {
+            wave += 1.0;
+            (wave * 1.7).sin()
+        });
+        let weights = LearnedWeights::new(architecture.clone(), theta).unwrap();
+        let fresh = || LearnedOptimizer::new(&layout, weights.clone()).unwrap();
+        let train = |optimizer: &mut LearnedOptimizer, params: &mut [f32], steps: std::ops::Range<usize>| {
+            for step in steps {
+                let grads: Vec<f32> = (0..params.len()).map(|i| ((i + 7 * step) as f32 * 0.61).sin()).collect();
+                optimizer.step(params, &grads, 1.0 / (step + 1) as f32).unwrap();
+            }
+        };
+        let (mut whole, mut params) = (vec![0.5; layout.len()], vec![0.5; layout.len()]);
+        train(&mut fresh(), &mut whole, 0..20);
+        let mut first = fresh();
+        train(&mut first, &mut params, 0..10);
+        let mut second = fresh();
+        second.load_state(&first.save_state()).unwrap();
+        train(&mut second, &mut params, 10..20);
+        assert_eq!(params, whole, "{architecture:?}");
+    }
+}

@@ -162,7 +162,7 @@ fn a_classifier_with_a_zero_output_layer_starts_at_the_logarithm_of_the_classes(
     for mut config in all_tasks().into_iter().filter(|config| config.loss == Loss::SoftmaxCrossEntropy) {
         let ModelConfig::Mlp(mlp) = &mut config.model;
         mlp.output_scale = 0.0;
-        let classes = config.data.load().unwrap().target().outputs() as f32;
+        let classes = config.data.load().unwrap().outputs() as f32;
         let mut task = config.build().unwrap();
         let mut params = vec![f32::NAN; task.layout().len()];
         task.init(0, &mut params);

@@ -9,6 +9,72 @@ use crate::task::{Batch, Split};
 /// Rows of one batch at most, so that batches never share stream values.
 pub(crate) const MAX_BATCH_SIZE: usize = 1 << 20;
 
+/// What the numbers of an input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputKind {
+    /// This many numbers without order.
+    Features(usize),
+    /// An image, row-major `[height, width, channels]`.
+    Image {
+        /// 1 for grey, 3 for red, green and blue.
+        channels: usize,
+        /// Rows of pixels.
+        height: usize,
+        /// Pixels of a row.
+        width: usize,
+    },
+    /// `length` whole numbers below `vocabulary`, each stored as an `f32` (exact: a vocabulary is far below 2²⁴).
+    Tokens {
+        /// Different tokens.
+        vocabulary: usize,
+        /// Tokens of a row.
+        length: usize,
+    },
+    /// An image, then the tokens of a text about it.
+    ImageAndTokens {
+        /// 1 for grey, 3 for red, green and blue.
+        channels: usize,
+        /// Rows of pixels.
+        height: usize,
+        /// Pixels of a row.
+        width: usize,
+        /// Different tokens.
+        vocabulary: usize,
+        /// Tokens of a row.
+        length: usize,
+    },
+}
+
+impl InputKind {
+    /// A grey square image.
+    pub const fn grey(side: usize) -> Self {
+        Self::Image { channels: 1, height: side, width: side }
+    }
+
+    /// Numbers stored for each row.
+    pub const fn len(self) -> usize {
+        match self {
+            Self::Features(count) => count,
+            Self::Image { channels, height, width } => channels * height * width,
+            Self::Tokens { length, .. } => length,
+            Self::ImageAndTokens { channels, height, width, length, .. } => channels * height * width + length,
+        }
+    }
+
+    /// True when a row holds nothing.
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Different tokens, where there are tokens.
+    pub const fn vocabulary(self) -> Option<usize> {
+        match self {
+            Self::Tokens { vocabulary, .. } | Self::ImageAndTokens { vocabulary, .. } => Some(vocabulary),
+            Self::Features(_) | Self::Image { .. } => None,
+        }
+    }
+}
+
 /// What there is to predict in each row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetKind {
@@ -16,21 +82,15 @@ pub enum TargetKind {
     Class(usize),
     /// This many real numbers.
     Values(usize),
+    /// Token `t + 1` of the input from tokens `0..=t`, for every `t`: nothing is stored besides the input.
+    NextToken,
 }
 
 impl TargetKind {
-    /// Outputs of a model that predicts it.
-    pub fn outputs(self) -> usize {
-        match self {
-            Self::Class(classes) => classes,
-            Self::Values(width) => width,
-        }
-    }
-
     /// Real numbers stored for each row.
     pub fn value_width(self) -> usize {
         match self {
-            Self::Class(_) => 0,
+            Self::Class(_) | Self::NextToken => 0,
             Self::Values(width) => width,
         }
     }
@@ -90,7 +150,7 @@ pub(crate) trait Generator: Send + Sync {
 
 /// Training rows, held-out rows and what they are about.
 pub struct Dataset {
-    input_width: usize,
+    input_kind: InputKind,
     target: TargetKind,
     train: Rows,
     validation: Rows,
@@ -100,7 +160,7 @@ pub struct Dataset {
 impl std::fmt::Debug for Dataset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dataset")
-            .field("input_width", &self.input_width)
+            .field("input_kind", &self.input_kind)
             .field("target", &self.target)
             .field("train_rows", &self.train.len())
             .field("validation_rows", &self.validation.len())
@@ -111,9 +171,9 @@ impl std::fmt::Debug for Dataset {
 
 impl Dataset {
     /// Fixed rows. Both splits must hold a row.
-    pub(crate) fn from_rows(input_width: usize, target: TargetKind, train: Rows, validation: Rows) -> Self {
+    pub(crate) fn from_rows(input_kind: InputKind, target: TargetKind, train: Rows, validation: Rows) -> Self {
         debug_assert!(!train.is_empty() && !validation.is_empty());
-        Self { input_width, target, train, validation, generator: None }
+        Self { input_kind, target, train, validation, generator: None }
     }
 
     /// Endless rows; `train` and `validation` are samples of it to evaluate on.
@@ -121,14 +181,28 @@ impl Dataset {
         Self { generator: Some(generator), ..self }
     }
 
+    /// What the numbers of an input are.
+    pub fn input_kind(&self) -> InputKind {
+        self.input_kind
+    }
+
     /// Numbers in the input of one row.
     pub fn input_width(&self) -> usize {
-        self.input_width
+        self.input_kind.len()
     }
 
     /// What there is to predict.
     pub fn target(&self) -> TargetKind {
         self.target
+    }
+
+    /// Outputs of a model that predicts the target: classes, values, or tokens to choose from.
+    pub fn outputs(&self) -> usize {
+        match self.target {
+            TargetKind::Class(classes) => classes,
+            TargetKind::Values(width) => width,
+            TargetKind::NextToken => self.input_kind.vocabulary().unwrap_or(0),
+        }
     }
 
     /// True when every batch consists of new rows.
@@ -146,7 +220,7 @@ impl Dataset {
 
     /// A buffer for batches of `rows` rows.
     pub fn batch_buffer(&self, rows: usize) -> BatchRows {
-        Rows::zeros(rows, self.input_width, self.target)
+        Rows::zeros(rows, self.input_width(), self.target)
     }
 
     /// Fills `rows`, which comes from [`batch_buffer`](Self::batch_buffer), with the rows of `batch`.
@@ -155,9 +229,9 @@ impl Dataset {
         let first = batch.index.wrapping_mul(MAX_BATCH_SIZE as u64);
         match &self.generator {
             Some(generator) => {
-                let value_width = self.target.value_width();
+                let (input_width, value_width) = (self.input_width(), self.target.value_width());
                 for j in 0..rows.len() {
-                    let inputs = &mut rows.inputs[j * self.input_width..][..self.input_width];
+                    let inputs = &mut rows.inputs[j * input_width..][..input_width];
                     let values = &mut rows.values[j * value_width..][..value_width];
                     rows.labels[j] = generator.row(stream.bits(first.wrapping_add(j as u64)), inputs, values);
                 }
@@ -195,7 +269,7 @@ mod tests {
         let inputs = (0..4).flat_map(|row| [10.0 * row as f32, 10.0 * row as f32 + 1.0]).collect();
         let train = Rows { inputs, labels: vec![0, 1, 2, 3], values: vec![] };
         let validation = Rows { inputs: vec![-1.0, -2.0], labels: vec![3], values: vec![] };
-        Dataset::from_rows(2, TargetKind::Class(4), train, validation)
+        Dataset::from_rows(InputKind::Features(2), TargetKind::Class(4), train, validation)
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Generator, TargetKind};
+use super::dataset::{Dataset, Generator, InputKind, TargetKind};
 use super::procedural::{self, RowCount, noisy_label};
 use crate::Error;
 use crate::error::check_range;
@@ -50,7 +50,8 @@ impl GaussianMixtureConfig {
     }
 
     pub(super) fn generate(&self) -> Dataset {
-        procedural::from_generator(Clusters::new(self), self.inputs, TargetKind::Class(self.classes), self.rows)
+        let (inputs, target) = (InputKind::Features(self.inputs), TargetKind::Class(self.classes));
+        procedural::from_generator(Clusters::new(self), inputs, target, self.rows)
     }
 }
 

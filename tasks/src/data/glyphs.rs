@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Generator, TargetKind};
+use super::dataset::{Dataset, Generator, InputKind, TargetKind};
 use super::procedural::{self, RowCount, noisy_label};
 use crate::Error;
 use crate::error::check_range;
@@ -60,12 +60,8 @@ impl GlyphsConfig {
     }
 
     pub(super) fn generate(&self) -> Dataset {
-        procedural::from_generator(
-            Figures::new(self),
-            self.side * self.side,
-            TargetKind::Class(self.classes),
-            self.rows,
-        )
+        let (inputs, target) = (InputKind::grey(self.side), TargetKind::Class(self.classes));
+        procedural::from_generator(Figures::new(self), inputs, target, self.rows)
     }
 }
 

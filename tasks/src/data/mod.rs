@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-pub use dataset::{BatchRows, Dataset, Rows, TargetKind};
+pub use dataset::{BatchRows, Dataset, InputKind, Rows, TargetKind};
 pub use gaussian_mixture::GaussianMixtureConfig;
 pub use glyphs::GlyphsConfig;
 pub use procedural::RowCount;

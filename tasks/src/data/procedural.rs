@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Generator, Rows, TargetKind};
+use super::dataset::{Dataset, Generator, InputKind, Rows, TargetKind};
 use crate::Error;
 use crate::error::check_range;
 use crate::rng::{Stream, stream_number};
@@ -47,10 +47,11 @@ pub(super) fn noisy_label(label: u32, classes: usize, label_noise: f32, row_seed
 /// The data set of `count` rows from `generator`. Fixed rows have the ids `0..count`, the last quarter held out.
 pub(super) fn from_generator<G: Generator + 'static>(
     generator: G,
-    input_width: usize,
+    input_kind: InputKind,
     target: TargetKind,
     count: RowCount,
 ) -> Dataset {
+    let input_width = input_kind.len();
     let collect = |ids: std::ops::Range<u64>| {
         let mut rows = Rows::zeros((ids.end - ids.start) as usize, input_width, target);
         let value_width = target.value_width();
@@ -67,7 +68,7 @@ pub(super) fn from_generator<G: Generator + 'static>(
     };
     let boundary = (rows - held_out) as u64;
     let (train, validation) = (collect(0..boundary), collect(boundary..rows as u64));
-    let dataset = Dataset::from_rows(input_width, target, train, validation);
+    let dataset = Dataset::from_rows(input_kind, target, train, validation);
     match count {
         RowCount::Fixed(_) => dataset,
         RowCount::Fresh => dataset.fresh(Box::new(generator)),

@@ -7,7 +7,7 @@
 use std::io::Read;
 use std::str::FromStr;
 
-use super::dataset::{Dataset, Rows, TargetKind};
+use super::dataset::{Dataset, InputKind, Rows, TargetKind};
 use crate::Error;
 use crate::rng::{Stream, stream_number};
 
@@ -36,19 +36,21 @@ pub(super) fn digits() -> Result<Dataset, Error> {
     let text = decompress(file, include_bytes!("../../data/digits.csv.gz"))?;
     let mut table = parse_labelled(file, text.lines(), 0, Shape { rows: 1797, width: 64, classes: 10 })?;
     table.features.iter_mut().for_each(|ink| *ink /= DIGIT_INK);
-    Ok(table.split(Features::AsTheyAre))
+    Ok(table.split(InputKind::grey(8), Features::AsTheyAre))
 }
 
 pub(super) fn breast_cancer() -> Result<Dataset, Error> {
     let shape = Shape { rows: 569, width: 30, classes: 2 };
     let table = parse_with_header("breast_cancer.csv", include_str!("../../data/breast_cancer.csv"), shape)?;
-    Ok(table.split(Features::Standardised))
+    let inputs = InputKind::Features(table.width);
+    Ok(table.split(inputs, Features::Standardised))
 }
 
 pub(super) fn wine() -> Result<Dataset, Error> {
     let shape = Shape { rows: 178, width: 13, classes: 3 };
     let table = parse_with_header("wine_data.csv", include_str!("../../data/wine_data.csv"), shape)?;
-    Ok(table.split(Features::Standardised))
+    let inputs = InputKind::Features(table.width);
+    Ok(table.split(inputs, Features::Standardised))
 }
 
 pub(super) fn diabetes() -> Result<Dataset, Error> {
@@ -59,7 +61,8 @@ pub(super) fn diabetes() -> Result<Dataset, Error> {
     let features = parse_numbers(file, text.lines(), 0, ' ', rows, width)?;
     let target = parse_numbers(target_file, target_text.lines(), 0, ' ', rows, 1)?;
     let table = Table { width, features, target: Column::Numbers(target) };
-    Ok(table.split(Features::Standardised))
+    let inputs = InputKind::Features(table.width);
+    Ok(table.split(inputs, Features::Standardised))
 }
 
 /// What a file must hold.
@@ -155,7 +158,7 @@ enum Features {
 
 impl Table {
     /// Splits 80/20 and standardises with the statistics of the larger part.
-    fn split(mut self, features: Features) -> Dataset {
+    fn split(mut self, inputs: InputKind, features: Features) -> Dataset {
         let rows = self.features.len() / self.width;
         let order = permutation(rows);
         let (train, validation) = order.split_at(rows * 4 / 5);
@@ -180,7 +183,7 @@ impl Table {
                 Column::Numbers(numbers) => chosen.iter().map(|&row| numbers[row]).collect(),
             },
         };
-        Dataset::from_rows(self.width, kind, collect(train), collect(validation))
+        Dataset::from_rows(inputs, kind, collect(train), collect(validation))
     }
 }
 
@@ -228,7 +231,7 @@ mod tests {
         ] {
             assert_eq!(dataset.rows(Split::Train).len(), train);
             assert_eq!(dataset.rows(Split::Validation).len(), validation);
-            assert_eq!((dataset.input_width(), dataset.target().outputs()), (width, outputs));
+            assert_eq!((dataset.input_width(), dataset.outputs()), (width, outputs));
         }
     }
 

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Generator, TargetKind};
+use super::dataset::{Dataset, Generator, InputKind, TargetKind};
 use super::procedural::{self, RowCount, noisy_label};
 use crate::Error;
 use crate::error::check_range;
@@ -70,7 +70,7 @@ impl TeacherConfig {
             TeacherTarget::Class => TargetKind::Class(self.outputs),
             TeacherTarget::Values => TargetKind::Values(self.outputs),
         };
-        procedural::from_generator(Teacher::new(self), self.inputs, target, self.rows)
+        procedural::from_generator(Teacher::new(self), InputKind::Features(self.inputs), target, self.rows)
     }
 }
 

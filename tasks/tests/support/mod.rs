@@ -21,7 +21,7 @@ impl Reference {
         let mut rows = data.batch_buffer(config.batch_size);
         data.fill(batch, &mut rows);
         let ModelConfig::Mlp(MlpConfig { hidden, activation, .. }) = config.model.clone();
-        let outputs = if config.loss == Loss::AutoEncoding { data.input_width() } else { data.target().outputs() };
+        let outputs = if config.loss == Loss::AutoEncoding { data.input_width() } else { data.outputs() };
         Self { hidden, activation, loss: config.loss, inputs: data.input_width(), outputs, rows }
     }
 

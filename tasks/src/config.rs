@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment::Augmentation;
+use crate::augmentations::{self, Augmentation};
 use crate::data::DataConfig;
 use crate::error::check_range;
 use crate::models::{Backend, Loss, MlpTask, ModelConfig};
@@ -55,9 +55,10 @@ impl TaskConfig {
     /// As [`build`](Self::build).
     pub fn build_with(&self, backend: Backend) -> Result<Box<dyn Task>, Error> {
         self.check()?;
-        let data = self.data.load()?;
+        let (data, batch_size) = augmentations::prepare(&self.augmentations, &self.data, self.batch_size);
+        let data = data.load()?;
         let ModelConfig::Mlp(mlp) = &self.model;
-        let task = MlpTask::new(&self.name, mlp, self.loss, data, self.batch_size, backend)?;
+        let task = MlpTask::new(&self.name, mlp, self.loss, data, batch_size, backend)?;
         let plain: Box<dyn Task> = Box::new(task);
         Ok(self.augmentations.iter().fold(plain, |task, augmentation| augmentation.wrap(task)))
     }

@@ -15,7 +15,7 @@
 //! # Ok::<(), velo_tasks::Error>(())
 //! ```
 
-mod augment;
+mod augmentations;
 mod autodiff;
 mod config;
 pub mod data;
@@ -28,7 +28,7 @@ mod task;
 pub mod training;
 pub mod worker;
 
-pub use augment::{Augmentation, Scope};
+pub use augmentations::{Augmentation, Scope};
 pub use config::TaskConfig;
 pub use error::Error;
 pub use family::TaskFamily;

@@ -93,6 +93,31 @@ impl Stream {
         }
     }
 
+    /// Cheap noise with the shape of a bell, for pixels and the like: mean 0, variance 1, at most 3.45.
+    ///
+    /// A value is a standardised sum of four random bytes, and word `first + i` of the stream makes the values `2 i` and `2 i + 1`.
+    /// Its fourth moment is 2.7 instead of 3; it takes a tenth of the time of [`normals`](Self::normals).
+    #[inline]
+    pub fn bell_noise(&self, first: u64, out: &mut [f32]) {
+        // The mean of four bytes is 510 and their variance (256² - 1) / 3.
+        const INVERSE_DEVIATION: f32 = 0.006_765_875;
+        const EVEN_BYTES: u64 = 0x00ff_00ff_00ff_00ff;
+        let pair = |word: u64| {
+            // Four sums of two neighbouring bytes, then two sums of four in the lower half of each 32 bits.
+            let bits = self.bits(word);
+            let pairs = (bits & EVEN_BYTES) + ((bits >> 8) & EVEN_BYTES);
+            let fours = pairs + (pairs >> 16);
+            [fours & 0xffff, (fours >> 32) & 0xffff].map(|sum| (sum as i32 - 510) as f32 * INVERSE_DEVIATION)
+        };
+        let (pairs, last) = out.as_chunks_mut::<2>();
+        for (i, values) in pairs.iter_mut().enumerate() {
+            *values = pair(first.wrapping_add(i as u64));
+        }
+        if let [value] = last {
+            *value = pair(first.wrapping_add(pairs.len() as u64))[0];
+        }
+    }
+
     /// Box–Muller: `√(-2 ln u) · (cos 2πv, sin 2πv)`.
     #[inline]
     fn normal_pair(&self, pair: u64) -> [f32; 2] {
@@ -262,6 +287,24 @@ mod tests {
         assert!(moment(3).abs() < bound(15.0));
         assert!((moment(4) - 3.0).abs() < bound(96.0));
         assert!(correlation.abs() < bound(1.0));
+    }
+
+    #[test]
+    fn bell_noise_has_the_moments_of_four_bytes_and_no_correlation_within_a_word() {
+        let count = 200_000;
+        let mut x = vec![0.0; count];
+        Stream::new(3, 7).bell_noise(0, &mut x);
+        let moment = |power: i32| x.iter().map(|&value| f64::from(value).powi(power)).sum::<f64>() / count as f64;
+        let correlation = x.chunks(2).map(|pair| f64::from(pair[0] * pair[1])).sum::<f64>() / (count / 2) as f64;
+        let bound = |variance: f64| 5.0 * (variance / count as f64).sqrt();
+        assert!(moment(1).abs() < bound(1.0));
+        assert!((moment(2) - 1.0).abs() < bound(1.7));
+        assert!(moment(3).abs() < bound(15.0));
+        assert!((moment(4) - 2.7).abs() < bound(60.0), "{}", moment(4));
+        assert!(correlation.abs() < bound(2.0));
+        let mut start = [0.0; 5];
+        Stream::new(3, 7).bell_noise(0, &mut start);
+        assert_eq!(start, x[..5]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Batch position `j` of batch (seed, split, index) is value `index · 2²⁰ + j` of the stream of that seed and split. Over fixed
 //! rows it picks a row, with replacement; over a generator it *is* the row, so that no row ever comes twice.
 
-use crate::rng::{Stream, stream_number};
+use super::procedural::noisy_label;
+use crate::Error;
+use crate::rng::{Stream, derive_seed, stream_number};
 use crate::task::{Batch, Split};
 
 /// Rows of one batch at most, so that batches never share stream values.
@@ -155,6 +157,14 @@ pub struct Dataset {
     train: Rows,
     validation: Rows,
     generator: Option<Box<dyn Generator>>,
+    label_noise: Option<LabelNoise>,
+}
+
+/// Replaces labels of training rows.
+#[derive(Debug, Clone, Copy)]
+struct LabelNoise {
+    share: f32,
+    seed: u64,
 }
 
 impl std::fmt::Debug for Dataset {
@@ -173,12 +183,23 @@ impl Dataset {
     /// Fixed rows. Both splits must hold a row.
     pub(crate) fn from_rows(input_kind: InputKind, target: TargetKind, train: Rows, validation: Rows) -> Self {
         debug_assert!(!train.is_empty() && !validation.is_empty());
-        Self { input_kind, target, train, validation, generator: None }
+        Self { input_kind, target, train, validation, generator: None, label_noise: None }
     }
 
     /// Endless rows; `train` and `validation` are samples of it to evaluate on.
     pub(crate) fn fresh(self, generator: Box<dyn Generator>) -> Self {
         Self { generator: Some(generator), ..self }
+    }
+
+    /// The same rows, with a share of the training labels drawn at random: a function of `seed` and the row.
+    pub(super) fn with_label_noise(mut self, share: f32, seed: u64) -> Result<Self, Error> {
+        let TargetKind::Class(classes) = self.target else {
+            return Err(Error::invalid("data", format!("data for {:?}", self.target), "data with classes"));
+        };
+        for (row, label) in self.train.labels.iter_mut().enumerate() {
+            *label = noisy_label(*label, classes, share, derive_seed(seed, row as u64));
+        }
+        Ok(Self { label_noise: Some(LabelNoise { share, seed }), ..self })
     }
 
     /// What the numbers of an input are.
@@ -233,7 +254,16 @@ impl Dataset {
                 for j in 0..rows.len() {
                     let inputs = &mut rows.inputs[j * input_width..][..input_width];
                     let values = &mut rows.values[j * value_width..][..value_width];
-                    rows.labels[j] = generator.row(stream.bits(first.wrapping_add(j as u64)), inputs, values);
+                    let id = stream.bits(first.wrapping_add(j as u64));
+                    let label = generator.row(id, inputs, values);
+                    rows.labels[j] = match (self.label_noise, self.target) {
+                        (Some(LabelNoise { share, seed }), TargetKind::Class(classes))
+                            if batch.split == Split::Train =>
+                        {
+                            noisy_label(label, classes, share, derive_seed(seed, id))
+                        }
+                        _ => label,
+                    };
                 }
             }
             None => {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::error::check_range;
 pub use dataset::{BatchRows, Dataset, InputKind, Rows, TargetKind};
 pub use gaussian_mixture::GaussianMixtureConfig;
 pub use glyphs::GlyphsConfig;
@@ -39,6 +40,15 @@ pub enum DataConfig {
     GaussianMixture(GaussianMixtureConfig),
     /// Warped images of random stroke figures.
     Glyphs(GlyphsConfig),
+    /// Other data with classes, some of its training labels replaced by random ones; held-out labels stay clean.
+    NoisyLabels {
+        /// The data.
+        data: Box<DataConfig>,
+        /// Share of labels drawn at random, 0 to 1.
+        share: f32,
+        /// Which labels, and what they become.
+        seed: u64,
+    },
 }
 
 impl DataConfig {
@@ -52,6 +62,10 @@ impl DataConfig {
             Self::Teacher(config) => config.check(),
             Self::GaussianMixture(config) => config.check(),
             Self::Glyphs(config) => config.check(),
+            Self::NoisyLabels { data, share, .. } => {
+                check_range("data.share", *share, 0.0..=1.0)?;
+                data.check()
+            }
         }
     }
 
@@ -61,7 +75,11 @@ impl DataConfig {
     /// Those of [`check`](Self::check), and [`Error::CorruptData`] for a damaged bundled file.
     pub fn load(&self) -> Result<Arc<Dataset>, Error> {
         self.check()?;
-        cache::get_or_build(self, || match self {
+        cache::get_or_build(self, || self.build())
+    }
+
+    fn build(&self) -> Result<Dataset, Error> {
+        match self {
             Self::Digits => tables::digits(),
             Self::BreastCancer => tables::breast_cancer(),
             Self::Wine => tables::wine(),
@@ -69,6 +87,7 @@ impl DataConfig {
             Self::Teacher(config) => Ok(config.generate()),
             Self::GaussianMixture(config) => Ok(config.generate()),
             Self::Glyphs(config) => Ok(config.generate()),
-        })
+            Self::NoisyLabels { data, share, seed } => data.build()?.with_label_noise(*share, *seed),
+        }
     }
 }

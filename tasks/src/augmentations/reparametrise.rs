@@ -1,6 +1,4 @@
-//! Disguises: wrappers that change how a task looks to an optimizer, and not what it is about.
-//!
-//! **Re-parametrisation** (Metz et al., VeLO, arXiv 2211.09760) stores `w / s` and computes with `w · s`:
+//! Re-parametrisation (Metz et al., VeLO, arXiv 2211.09760) stores `w / s` and computes with `w · s`:
 //!
 //! ```text
 //! stored = w / s      L'(stored) = L(s · stored)      ∂L'/∂stored = s · ∂L/∂w
@@ -11,8 +9,6 @@
 use serde::{Deserialize, Serialize};
 use velo_optimizer::ParamLayout;
 
-use crate::Error;
-use crate::error::check_range;
 use crate::rng::{Stream, stream_number};
 use crate::task::{Batch, Metrics, Split, Task};
 
@@ -27,33 +23,10 @@ pub enum Scope {
     PerParameter,
 }
 
-/// One disguise.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Augmentation {
-    /// Parameters are stored divided by random scales.
-    Reparametrise {
-        /// What shares one scale.
-        scope: Scope,
-        /// `r`: the scales lie within ten to the power of ±`r`, 0 to 6.
-        decades: f32,
-        /// The scales follow from it.
-        seed: u64,
-    },
-}
-
-impl Augmentation {
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let Self::Reparametrise { decades, .. } = *self;
-        check_range("augmentations: decades", decades, 0.0..=6.0)
-    }
-
-    /// `task` in this disguise.
-    pub fn wrap(&self, task: Box<dyn Task>) -> Box<dyn Task> {
-        let Self::Reparametrise { scope, decades, seed } = *self;
-        let scales = scales(task.layout(), scope, decades, seed);
-        Box::new(Reparametrised { params: vec![0.0; scales.len()], scales, task })
-    }
+/// `task` with its parameters stored divided by random scales.
+pub(super) fn wrap(task: Box<dyn Task>, scope: Scope, decades: f32, seed: u64) -> Box<dyn Task> {
+    let scales = scales(task.layout(), scope, decades, seed);
+    Box::new(Reparametrised { params: vec![0.0; scales.len()], scales, task })
 }
 
 /// One scale for each parameter.
@@ -137,8 +110,7 @@ mod tests {
         plain.init(1, &mut w);
         let plain_loss = plain.loss_and_grad(&w, BATCH, &mut plain_grads);
         for scope in [Scope::Global, Scope::PerTensor, Scope::PerParameter] {
-            let augmentation = Augmentation::Reparametrise { scope, decades: 3.0, seed: 7 };
-            let mut disguised = augmentation.wrap(named("wine_mlp").unwrap().build().unwrap());
+            let mut disguised = wrap(named("wine_mlp").unwrap().build().unwrap(), scope, 3.0, 7);
             let (mut stored, mut grads) = (vec![0.0; count], vec![0.0; count]);
             disguised.init(1, &mut stored);
             let loss = disguised.loss_and_grad(&stored, BATCH, &mut grads);

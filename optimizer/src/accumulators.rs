@@ -12,7 +12,10 @@
 //! All start at zero. State is kept as one plane per channel, so that a vector load serves sixteen parameters.
 
 use crate::geometry::{FactorMap, Geometry};
-use crate::simd::{Kernel, Simd};
+use crate::param_network::channels::{
+    ChannelSums, FeatureSettings, Source, Squares, factor_channels, own_factor, own_momentum_factor, plain_channels,
+};
+use crate::simd::Simd;
 use crate::state::{Slot, StateLayout, parts};
 
 /// Added to squared gradients that enter factored statistics.
@@ -132,98 +135,165 @@ impl<V: Simd> Blend<V> {
     }
 
     #[inline(always)]
-    fn update(self, average: &mut [f32], value: V, at: usize, count: usize) {
+    fn update(self, average: &mut [f32], value: V, at: usize, count: usize) -> V {
         let old: V = get(average, at, count);
-        put(old.mul(self.keep).add(value.mul(self.take)), average, at, count);
+        let new = old.mul(self.keep).add(value.mul(self.take));
+        put(new, average, at, count);
+        new
     }
 }
 
-/// Adds this step's gradient, clipped to `±clip`, to all accumulators of a tensor.
+/// Takes this step's gradient, clipped, into all accumulators of a tensor: the first pass of a learned step.
+///
+/// While the new values are at hand, the squares of the channels that are made of them alone are summed too, block
+/// by block: all channels of a vector (`VECTOR` of them), and those without factored statistics of any other tensor.
 pub(crate) struct Accumulate<'a, 'b> {
     pub accumulators: &'a mut Accumulators<'b>,
     pub grads: &'a [f32],
+    pub params: &'a [f32],
     pub geometry: &'a Geometry,
     pub decays: &'a Decays,
-    pub clip: f32,
+    pub settings: &'a FeatureSettings,
     /// Scratch for one number per entry of `R` and of `C`.
     pub sums: [&'a mut [f32]; 2],
+    /// One entry per block, overwritten.
+    pub squares: &'a mut [ChannelSums],
 }
 
-impl Kernel for Accumulate<'_, '_> {
-    type Output = ();
+/// Rows whose squares are summed in single precision before they are added up in double precision.
+const SQUARES_ROWS: usize = 64;
 
+impl Accumulate<'_, '_> {
+    /// Runs the pass.
     #[inline(always)]
-    fn run<V: Simd>(self) {
-        accumulate::<V>(self);
-    }
-}
-
-#[inline(always)]
-fn accumulate<V: Simd>(step: Accumulate<'_, '_>) {
-    let Accumulate { accumulators, grads, geometry, decays, clip, sums: [row_sums, col_sums] } = step;
-    let mut momentum = [Blend::<V>::new(decays.momentum[0]); 3];
-    let mut factored = [Blend::<V>::new(decays.factored[0]); 3];
-    for k in 1..3 {
-        momentum[k] = Blend::new(decays.momentum[k]);
-        factored[k] = Blend::new(decays.factored[k]);
-    }
-    let square_blend = Blend::<V>::new(decays.mean_square);
-    row_sums.fill(0.0);
-    col_sums.fill(0.0);
-    let Accumulators { momentum: [m0, m1, m2], mean_square, row, col } = accumulators;
-    for block in 0..geometry.blocks {
-        for row_index in 0..geometry.rows {
-            let range = geometry.row(block, row_index);
-            let grads = &grads[range.clone()];
-            let (m0, m1, m2) = (&mut m0[range.clone()], &mut m1[range.clone()], &mut m2[range.clone()]);
-            let mean_square = &mut mean_square[range.clone()];
-            let maps = geometry.factors.as_ref().map(|factors| {
-                (&factors.row, factors.row.at(block, row_index), &factors.col, factors.col.at(block, row_index))
-            });
-            let mut row_total = V::splat(0.0);
-            for_each_vector::<V>(
-                grads.len(),
-                #[inline(always)]
-                |at, count| {
-                    let g = get::<V>(grads, at, count).max(V::splat(-clip)).min(V::splat(clip));
-                    momentum[0].update(m0, g, at, count);
-                    momentum[1].update(m1, g, at, count);
-                    momentum[2].update(m2, g, at, count);
-                    let square = g.mul(g);
-                    square_blend.update(mean_square, square, at, count);
-                    match maps {
-                        Some((row_map, row_at, col_map, col_at)) => {
-                            row_total = row_total.add(square);
-                            if row_map.col_stride == 1 {
-                                put(get::<V>(row_sums, row_at + at, count).add(square), row_sums, row_at + at, count);
+    pub fn run<V: Simd, const VECTOR: usize>(self) {
+        let Accumulate { accumulators, grads, params, geometry, decays, settings, sums, squares } = self;
+        let [row_sums, col_sums] = sums;
+        let mut momentum = [Blend::<V>::new(decays.momentum[0]); 3];
+        let mut factored = [Blend::<V>::new(decays.factored[0]); 3];
+        for k in 1..3 {
+            momentum[k] = Blend::new(decays.momentum[k]);
+            factored[k] = Blend::new(decays.factored[k]);
+        }
+        let square_blend = Blend::<V>::new(decays.mean_square);
+        row_sums.fill(0.0);
+        col_sums.fill(0.0);
+        let Accumulators { momentum: [m0, m1, m2], mean_square, row, col } = accumulators;
+        for (block, squares) in squares.iter_mut().enumerate().take(geometry.blocks) {
+            *squares = ChannelSums::default();
+            let mut lanes = Squares::<V>::new();
+            for row_index in 0..geometry.rows {
+                let range = geometry.row(block, row_index);
+                let (grads, params) = (&grads[range.clone()], &params[range.clone()]);
+                let (m0, m1, m2) = (&mut m0[range.clone()], &mut m1[range.clone()], &mut m2[range.clone()]);
+                let mean_square = &mut mean_square[range.clone()];
+                let maps = geometry.factors.as_ref().map(|factors| {
+                    (&factors.row, factors.row.at(block, row_index), &factors.col, factors.col.at(block, row_index))
+                });
+                let mut row_total = V::splat(0.0);
+                for_each_vector::<V>(
+                    grads.len(),
+                    #[inline(always)]
+                    |at, count| {
+                        let g = get::<V>(grads, at, count).max(V::splat(-settings.clip)).min(V::splat(settings.clip));
+                        let m = [
+                            momentum[0].update(m0, g, at, count),
+                            momentum[1].update(m1, g, at, count),
+                            momentum[2].update(m2, g, at, count),
+                        ];
+                        let square = g.mul(g);
+                        let v = square_blend.update(mean_square, square, at, count);
+                        let mut fresh = Fresh { g, p: get(params, at, count), m, v, square: [square; 3], settings };
+                        let sink = lanes.with_count(count);
+                        match maps {
+                            Some((row_map, row_at, col_map, col_at)) => {
+                                plain_channels(&fresh, settings, sink);
+                                row_total = row_total.add(square);
+                                if row_map.col_stride == 1 {
+                                    let at = row_at + at;
+                                    put(get::<V>(row_sums, at, count).add(square), row_sums, at, count);
+                                }
+                                if col_map.col_stride == 1 {
+                                    let at = col_at + at;
+                                    put(get::<V>(col_sums, at, count).add(square), col_sums, at, count);
+                                }
                             }
-                            if col_map.col_stride == 1 {
-                                put(get::<V>(col_sums, col_at + at, count).add(square), col_sums, col_at + at, count);
+                            None => {
+                                let q = square.add(V::splat(SQUARE_FLOOR));
+                                for k in 0..3 {
+                                    fresh.square[k] = factored[k].update(row[k], q, range.start + at, count);
+                                }
+                                plain_channels(&fresh, settings, sink);
+                                factor_channels::<V, VECTOR, 1>(&fresh, sink);
                             }
                         }
-                        None => {
-                            let q = square.add(V::splat(SQUARE_FLOOR));
-                            for (average, blend) in row.iter_mut().zip(&factored) {
-                                blend.update(average, q, range.start + at, count);
-                            }
-                        }
+                    },
+                );
+                if let Some((row_map, row_at, col_map, col_at)) = maps {
+                    let total = row_total.sum();
+                    if row_map.col_stride == 0 {
+                        row_sums[row_at] += total;
                     }
-                },
-            );
-            if let Some((row_map, row_at, col_map, col_at)) = maps {
-                let total = row_total.sum();
-                if row_map.col_stride == 0 {
-                    row_sums[row_at] += total;
+                    if col_map.col_stride == 0 {
+                        col_sums[col_at] += total;
+                    }
                 }
-                if col_map.col_stride == 0 {
-                    col_sums[col_at] += total;
+                if row_index % SQUARES_ROWS == SQUARES_ROWS - 1 || row_index + 1 == geometry.rows {
+                    lanes.empty_into(squares);
                 }
             }
         }
+        if let Some(factors) = &geometry.factors {
+            decay_factor(row, row_sums, &factors.row, &factored);
+            decay_factor(col, col_sums, &factors.col, &factored);
+        }
     }
-    if let Some(factors) = &geometry.factors {
-        decay_factor(row, row_sums, &factors.row, &factored);
-        decay_factor(col, col_sums, &factors.col, &factored);
+}
+
+/// What the accumulators of one vector of parameters have just become.
+struct Fresh<'a, V> {
+    g: V,
+    p: V,
+    m: [V; 3],
+    v: V,
+    square: [V; 3],
+    settings: &'a FeatureSettings,
+}
+
+impl<V: Simd> Source<V, 1> for Fresh<'_, V> {
+    #[inline(always)]
+    fn gradient(&self) -> [V; 1] {
+        [self.g]
+    }
+
+    #[inline(always)]
+    fn param(&self) -> [V; 1] {
+        [self.p]
+    }
+
+    #[inline(always)]
+    fn momentum(&self, k: usize) -> [V; 1] {
+        [self.m[k]]
+    }
+
+    #[inline(always)]
+    fn mean_square(&self) -> [V; 1] {
+        [self.v]
+    }
+
+    #[inline(always)]
+    fn factor(&self, k: usize) -> [V; 1] {
+        [own_factor(self.square[k])]
+    }
+
+    #[inline(always)]
+    fn momentum_factor(&self, k: usize) -> [V; 1] {
+        [own_momentum_factor(self.square[k], self.settings)]
+    }
+
+    #[inline(always)]
+    fn square(&self, k: usize) -> [V; 1] {
+        [self.square[k]]
     }
 }
 

@@ -12,12 +12,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::accumulators::{Accumulate, AccumulatorSlots, Decays};
+use crate::accumulators::{AccumulatorSlots, Decays};
 use crate::architecture::{LearnedConfig, not_negative, positive};
 use crate::geometry::Geometry;
-use crate::param_features::{FeatureSettings, UNFACTORED};
-use crate::param_mlp::{Activation, Mlp, PublishedWeights};
-use crate::param_network::{Evaluate, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
+use crate::param_network::channels::{FeatureSettings, UNFACTORED};
+use crate::param_network::mlp::{Activation, Mlp, PublishedWeights};
+use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
 use crate::rule::{StepContext, UpdateRule};
 use crate::simd::dispatch;
 use crate::state::StateLayout;
@@ -240,17 +240,10 @@ impl AdafacMlpRule {
             let (params, grads) = (&mut params[tensor.range.clone()], &grads[tensor.range.clone()]);
             let direction = &mut self.direction[..tensor.len()];
             let mut accumulators = slots.resolve(state);
-            dispatch(Accumulate {
-                accumulators: &mut accumulators,
-                grads,
-                geometry,
-                decays: &self.decays,
-                clip: f32::MAX,
-                sums: self.scratch.sums(geometry),
-            });
-            dispatch(Evaluate::<H, UNFACTORED> {
+            dispatch(ApplyNetwork::<H, UNFACTORED> {
                 outputs: NetworkOutputs { direction, magnitude: None },
-                inputs: NetworkInputs { params, grads, accumulators: &accumulators, geometry },
+                inputs: NetworkInputs { params, grads, accumulators: &mut accumulators, geometry },
+                decays: &self.decays,
                 mlp,
                 settings: &NetworkSettings { exp_mult: self.config.exp_mult, ..SETTINGS },
                 scratch: &mut self.scratch,

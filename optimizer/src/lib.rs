@@ -22,9 +22,9 @@
 //!
 //! A [`LearnedOptimizer`] is used the same way, with weights from a file ([`LearnedWeights::load`]).
 //!
-//! The stages of a learned step, in the order in which data flows: `accumulators` → `loss_features`, `progress`,
-//! `tensor_features` → `tensor_lstm` → `param_features` → `param_mlp` (driven by `param_network`) → `step`. Each
-//! architecture is one file that wires them.
+//! The stages of a learned step, in the order in which data flows: `loss_features`, `progress`, `tensor_features` →
+//! `tensor_lstm` → `accumulators` → `param_network` (`channels`, `factors`, `row`, `mlp`) → `step`. Each architecture
+//! is one file that wires them.
 
 mod accumulators;
 mod adafac_mlp;
@@ -48,8 +48,6 @@ mod matmul;
 mod mlp_bank;
 mod optimizer;
 mod orthogonalise;
-mod param_features;
-mod param_mlp;
 mod param_network;
 mod progress;
 mod registry;
@@ -76,7 +74,7 @@ pub use groups::{Group, Grouped, GroupedConfig, Selector};
 pub use layout::{ParamLayout, TensorLayout};
 pub use learned::{LearnedOptimizer, LearnedRule};
 pub use optimizer::{NonFinitePolicy, Optimizer, StepOutcome};
-pub use param_mlp::Activation;
+pub use param_network::mlp::Activation;
 pub use registry::{LearnedConfig, OptimizerConfig};
 pub use schedule::Schedule;
 pub use velo::{VeloConfig, VeloRule};

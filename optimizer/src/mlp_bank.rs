@@ -9,14 +9,14 @@
 
 use std::ops::Range;
 
-use crate::accumulators::{Accumulate, AccumulatorSlots, Accumulators, Decays};
+use crate::accumulators::{AccumulatorSlots, Accumulators, Decays};
 use crate::geometry::Geometry;
-use crate::param_features::{FeatureSettings, UNFACTORED};
-use crate::param_mlp::{Activation, GROUPS, Mlp, PublishedWeights};
-use crate::param_network::{Evaluate, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
+use crate::param_network::channels::{FeatureSettings, UNFACTORED};
+use crate::param_network::mlp::{Activation, GROUPS, Mlp, PublishedWeights};
+use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
 use crate::simd::dispatch;
 use crate::state::StateLayout;
-use crate::step::{subtract, sum_of_squares};
+use crate::step::subtract;
 use crate::{Error, ParamLayout, TensorLayout};
 
 /// Hidden width of the published networks.
@@ -152,22 +152,15 @@ impl MlpBank {
         let (params, grads) = (&mut params[tensor.range.clone()], &grads[tensor.range.clone()]);
         let direction = &mut self.direction[..tensor.geometry.len];
         let mut accumulators = tensor.slots.resolve(state);
-        dispatch(Accumulate {
-            accumulators: &mut accumulators,
-            grads,
-            geometry: &tensor.geometry,
-            decays: &DECAYS,
-            clip: GRADIENT_CLIP,
-            sums: self.scratch.sums(&tensor.geometry),
-        });
-        dispatch(Evaluate::<HIDDEN, UNFACTORED> {
+        let squares = dispatch(ApplyNetwork::<HIDDEN, UNFACTORED> {
             outputs: NetworkOutputs { direction, magnitude: None },
-            inputs: NetworkInputs { params, grads, accumulators: &accumulators, geometry: &tensor.geometry },
+            inputs: NetworkInputs { params, grads, accumulators: &mut accumulators, geometry: &tensor.geometry },
+            decays: &DECAYS,
             mlp: &mixed,
             settings: &NetworkSettings { exp_mult: self.exp_mult, ..SETTINGS },
             scratch: &mut self.scratch,
         });
-        let mean_square = sum_of_squares(params) / params.len() as f64;
+        let mean_square = squares / params.len() as f64;
         subtract(params, direction, (mean_square + 1e-9).sqrt() as f32 * step.scale, step.keep);
     }
 }

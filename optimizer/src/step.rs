@@ -20,21 +20,27 @@ impl Kernel for SumOfSquares<'_> {
 
     #[inline(always)]
     fn run<V: Simd>(self) -> f64 {
-        let mut total = 0.0;
-        for chunk in self.0.chunks(4096) {
-            let mut sum = V::splat(0.0);
-            for_each_vector::<V>(
-                chunk.len(),
-                #[inline(always)]
-                |at, count| {
-                    let x: V = get(chunk, at, count);
-                    sum = x.mul_add(x, sum);
-                },
-            );
-            total += f64::from(sum.sum());
-        }
-        total
+        squares_of::<V>(self.0)
     }
+}
+
+/// [`sum_of_squares`] inside a kernel.
+#[inline(always)]
+pub(crate) fn squares_of<V: Simd>(values: &[f32]) -> f64 {
+    let mut total = 0.0;
+    for chunk in values.chunks(4096) {
+        let mut sum = V::splat(0.0);
+        for_each_vector::<V>(
+            chunk.len(),
+            #[inline(always)]
+            |at, count| {
+                let x: V = get(chunk, at, count);
+                sum = x.mul_add(x, sum);
+            },
+        );
+        total += f64::from(sum.sum());
+    }
+    total
 }
 
 struct Subtract<'a> {

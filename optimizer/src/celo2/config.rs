@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{LearnedConfig, not_negative, positive};
-use crate::param_mlp::{Activation, GROUPS};
+use crate::param_network::mlp::{Activation, GROUPS};
 use crate::{Error, ParamLayout, TensorLayout};
 
 /// Hidden width of both layers.

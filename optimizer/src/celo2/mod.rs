@@ -17,13 +17,13 @@ mod config;
 
 pub use config::{AdamPath, Celo2Config};
 
-use crate::accumulators::{Accumulate, AccumulatorSlots, Accumulators, Decays};
+use crate::accumulators::{AccumulatorSlots, Accumulators, Decays};
 use crate::architecture::LearnedConfig;
 use crate::geometry::Geometry;
 use crate::orthogonalise::{self, orthogonalise};
-use crate::param_features::{BARE, BiasCorrection, FeatureSettings};
-use crate::param_mlp::{Mlp, PublishedWeights};
-use crate::param_network::{Evaluate, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
+use crate::param_network::channels::{BARE, BiasCorrection, FeatureSettings};
+use crate::param_network::mlp::{Mlp, PublishedWeights};
+use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
 use crate::rule::{StepContext, UpdateRule};
 use crate::simd::dispatch;
 use crate::state::{Slot, StateLayout, parts};
@@ -199,25 +199,18 @@ struct LearnedStep<'a> {
 
 impl LearnedStep<'_> {
     fn run(mut self) {
-        dispatch(Accumulate {
-            accumulators: &mut self.accumulators,
-            grads: self.grads,
-            geometry: self.geometry,
-            decays: &DECAYS,
-            clip: GRADIENT_CLIP,
-            sums: self.scratch.network.sums(self.geometry),
-        });
         let Scratch { network, direction, magnitude, .. } = &mut *self.scratch;
         let direction = &mut direction[..self.geometry.len];
         let magnitude = self.config.aggregate_magnitude.then_some(magnitude.as_mut_slice());
-        dispatch(Evaluate::<HIDDEN, BARE> {
+        dispatch(ApplyNetwork::<HIDDEN, BARE> {
             outputs: NetworkOutputs { direction, magnitude },
             inputs: NetworkInputs {
                 params: self.params,
                 grads: self.grads,
-                accumulators: &self.accumulators,
+                accumulators: &mut self.accumulators,
                 geometry: self.geometry,
             },
+            decays: &DECAYS,
             mlp: self.mlp,
             settings: &settings(self.config, self.context),
             scratch: network,
@@ -230,6 +223,7 @@ impl LearnedStep<'_> {
         let (config, geometry) = (self.config, self.geometry);
         let mean_of = |values: &[f32], count: usize| values.iter().map(|&x| f64::from(x)).sum::<f64>() / count as f64;
         let direction = &mut self.scratch.direction[..geometry.len];
+        let orthogonalized = config.orthogonalize && geometry.factors.is_some();
         let mut factor = 1.0;
         if config.aggregate_magnitude {
             let mean = mean_of(&self.scratch.magnitude[..geometry.len], geometry.len) as f32;
@@ -251,12 +245,15 @@ impl LearnedStep<'_> {
         for block in 0..geometry.blocks {
             let range = geometry.block(block);
             let direction = &mut direction[range.clone()];
-            if config.orthogonalize && geometry.factors.is_some() {
+            if orthogonalized {
                 orthogonalise(direction, geometry.rows, geometry.cols, &mut self.scratch.orthogonalise);
             }
             let mut scale = config.rms_mult;
             if config.normalize_output {
-                let mean_square = sum_of_squares(direction) / direction.len() as f64;
+                let untouched = factor == 1.0 && !config.precondition_output && !orthogonalized;
+                let squares =
+                    if untouched { self.scratch.network.direction_squares(block) } else { sum_of_squares(direction) };
+                let mean_square = squares / direction.len() as f64;
                 scale *= (1.0 / (mean_square + NORM_EPSILON).sqrt()) as f32;
             }
             subtract(&mut self.params[range], direction, step * scale, keep);

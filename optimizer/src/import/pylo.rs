@@ -10,7 +10,7 @@
 //! PyLO takes the two factored axes of square matrices the other way round, so on those its VeLO and this one differ.
 
 use super::named_tensors::{NamedTensor, NamedTensors};
-use crate::param_mlp::GROUPS;
+use crate::param_network::mlp::GROUPS;
 use crate::{AdafacMlpConfig, Architecture, Error};
 
 const WHAT: &str = "PyLO weights";

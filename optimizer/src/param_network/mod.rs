@@ -1,15 +1,23 @@
 //! The per-parameter network applied to one tensor: from accumulators to the outputs for every parameter.
 //!
-//! Three passes over the tensor: sums of squares of the channels, folding of the normalisation into the first
-//! layer, evaluation row by row. The channels are normalised over a block (the last two axes) or over the
-//! whole tensor. Every learned architecture with a per-parameter network goes through here; they differ in
-//! [`NetworkSettings`] and in what they do with the outputs.
+//! Three passes over the tensor: the gradient enters the [accumulators](crate::accumulators) and the channels that
+//! it determines are squared; the channels with factored statistics are squared; with the normalisation folded into
+//! its first layer, the network is evaluated row by row. The channels are normalised over a block (the last two
+//! axes) or over the whole tensor. Every learned architecture with a per-parameter network goes through here; they
+//! differ in [`NetworkSettings`] and in what they do with the outputs.
 
-use crate::accumulators::Accumulators;
+pub(crate) mod channels;
+mod factors;
+pub(crate) mod mlp;
+mod row;
+
+use crate::accumulators::{Accumulate, Accumulators, Decays, for_each_masked};
 use crate::geometry::Geometry;
-use crate::param_features::{FACTORED, FactorTables, FactorViews, FeatureSettings, OWN, Row};
-use crate::param_mlp::{ChannelSums, HiddenBase, Mlp, RowOutputs, evaluate_row};
 use crate::simd::{Kernel, Simd};
+use channels::{ChannelSums, FACTORED, FeatureSettings, Squares, factor_channels};
+use factors::{FactorTables, FactorViews};
+use mlp::{HiddenBase, Mlp, RowOutputs, evaluate_row};
+use row::{Lanes, Row};
 
 /// What is normalised together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +49,18 @@ pub(crate) struct NetworkScratch {
     columns: Vec<f32>,
     /// Products of factors that both vary along a row, plain and corrected.
     products: [Vec<f32>; 2],
+    /// Sums of squares of the channels, per block.
+    squares: Vec<ChannelSums>,
+    /// Sums of squares of the directions, per block.
+    direction_squares: Vec<f64>,
 }
 
 impl NetworkScratch {
     /// Makes room for a tensor and a network of hidden width `hidden`.
     pub fn grow(&mut self, geometry: &Geometry, hidden: usize) {
         let at_least = |buffer: &mut Vec<f32>, len: usize| buffer.resize(buffer.len().max(len), 0.0);
+        self.squares.resize(self.squares.len().max(geometry.blocks), ChannelSums::default());
+        self.direction_squares.resize(self.direction_squares.len().max(geometry.blocks), 0.0);
         let Some(factors) = &geometry.factors else { return };
         for (which, map) in [&factors.row, &factors.col].into_iter().enumerate() {
             at_least(&mut self.sums[which], map.len);
@@ -56,14 +70,9 @@ impl NetworkScratch {
         at_least(&mut self.columns, hidden * geometry.cols);
     }
 
-    /// Room for the sums of squared gradients of a tensor.
-    #[inline(always)]
-    pub fn sums(&mut self, geometry: &Geometry) -> [&mut [f32]; 2] {
-        let [row, col] = &mut self.sums;
-        match &geometry.factors {
-            Some(factors) => [&mut row[..factors.row.len], &mut col[..factors.col.len]],
-            None => [&mut [], &mut []],
-        }
+    /// The sum of squares of the directions that were last written to a block.
+    pub fn direction_squares(&self, block: usize) -> f64 {
+        self.direction_squares[block]
     }
 }
 
@@ -76,14 +85,64 @@ pub(crate) struct NetworkOutputs<'a> {
 }
 
 /// One tensor as the network sees it.
-pub(crate) struct NetworkInputs<'a> {
+pub(crate) struct NetworkInputs<'a, 'b> {
     pub params: &'a [f32],
     pub grads: &'a [f32],
-    pub accumulators: &'a Accumulators<'a>,
+    pub accumulators: &'a mut Accumulators<'b>,
     pub geometry: &'a Geometry,
 }
 
-impl NetworkInputs<'_> {
+/// Takes a gradient in and applies a network of hidden width `H` to every parameter of a tensor. Tensors without
+/// factored statistics see `VECTOR` channels: [`BARE`](channels::BARE) or [`UNFACTORED`](channels::UNFACTORED).
+///
+/// Returns the sum of squares of the parameters.
+pub(crate) struct ApplyNetwork<'a, 'b, const H: usize, const VECTOR: usize> {
+    pub outputs: NetworkOutputs<'a>,
+    pub inputs: NetworkInputs<'a, 'b>,
+    pub decays: &'a Decays,
+    pub mlp: &'a Mlp<H>,
+    pub settings: &'a NetworkSettings,
+    pub scratch: &'a mut NetworkScratch,
+}
+
+impl<const H: usize, const VECTOR: usize> Kernel for ApplyNetwork<'_, '_, H, VECTOR> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Simd>(self) -> f64 {
+        let Self { mut outputs, inputs, decays, mlp, settings, scratch } = self;
+        let NetworkInputs { params, grads, accumulators, geometry } = inputs;
+        let features = &settings.features;
+        let [row_sums, col_sums] = &mut scratch.sums;
+        let squares = &mut scratch.squares[..geometry.blocks];
+        let sums = match &geometry.factors {
+            Some(factors) => [&mut row_sums[..factors.row.len], &mut col_sums[..factors.col.len]],
+            None => [&mut [][..], &mut [][..]],
+        };
+        Accumulate { accumulators, grads, params, geometry, decays, settings: features, sums, squares }
+            .run::<V, VECTOR>();
+        let param_squares = squares.iter().map(|sums| sums.own[channels::PARAM]).sum();
+
+        let rows = Rows { params, grads, accumulators, geometry, settings: features };
+        if geometry.factors.is_some() {
+            evaluate::<V, H, FACTORED>(&mut outputs, &rows, mlp, settings, scratch);
+        } else {
+            evaluate::<V, H, VECTOR>(&mut outputs, &rows, mlp, settings, scratch);
+        }
+        param_squares
+    }
+}
+
+/// Where the rows of a tensor come from.
+struct Rows<'a> {
+    params: &'a [f32],
+    grads: &'a [f32],
+    accumulators: &'a Accumulators<'a>,
+    geometry: &'a Geometry,
+    settings: &'a FeatureSettings,
+}
+
+impl Rows<'_> {
     #[inline(always)]
     fn row<'a, 'b: 'a>(
         &'a self,
@@ -91,57 +150,32 @@ impl NetworkInputs<'_> {
         row: usize,
         views: Option<&'a FactorViews<'b>>,
         products: &'a mut [Vec<f32>; 2],
-        settings: &FeatureSettings,
     ) -> Row<'a> {
         let [plain, corrected] = products;
         let range = self.geometry.row(block, row);
         let products = [plain.as_mut_slice(), corrected.as_mut_slice()];
-        Row::new((self.grads, self.params), self.accumulators, range, views, (block, row), products, settings)
-    }
-}
-
-/// Applies a network of hidden width `H` to every parameter of a tensor. Tensors without factored statistics
-/// see `VECTOR` channels: [`BARE`](crate::param_features::BARE) or
-/// [`UNFACTORED`](crate::param_features::UNFACTORED).
-pub(crate) struct Evaluate<'a, const H: usize, const VECTOR: usize> {
-    pub outputs: NetworkOutputs<'a>,
-    pub inputs: NetworkInputs<'a>,
-    pub mlp: &'a Mlp<H>,
-    pub settings: &'a NetworkSettings,
-    pub scratch: &'a mut NetworkScratch,
-}
-
-impl<const H: usize, const VECTOR: usize> Kernel for Evaluate<'_, H, VECTOR> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Simd>(self) {
-        let Self { mut outputs, inputs, mlp, settings, scratch } = self;
-        if inputs.geometry.factors.is_some() {
-            evaluate_channels::<V, H, FACTORED>(&mut outputs, &inputs, mlp, settings, scratch);
-        } else {
-            evaluate_channels::<V, H, VECTOR>(&mut outputs, &inputs, mlp, settings, scratch);
-        }
+        Row::new((self.grads, self.params), self.accumulators, range, views, (block, row), products, self.settings)
     }
 }
 
 #[inline(always)]
-fn evaluate_channels<V: Simd, const H: usize, const CHANNELS: usize>(
+fn evaluate<V: Simd, const H: usize, const CHANNELS: usize>(
     outputs: &mut NetworkOutputs<'_>,
-    inputs: &NetworkInputs<'_>,
+    rows: &Rows<'_>,
     mlp: &Mlp<H>,
     settings: &NetworkSettings,
     scratch: &mut NetworkScratch,
 ) {
-    let (geometry, features) = (inputs.geometry, &settings.features);
-    let NetworkScratch { tables: [row_tables, col_tables], columns, products, .. } = scratch;
+    let (geometry, features) = (rows.geometry, &settings.features);
+    let NetworkScratch { tables: [row_tables, col_tables], columns, products, squares, direction_squares, .. } =
+        scratch;
     let mut base_columns: &mut [f32] = &mut [];
     let mut views = None;
     if let Some(factors) = &geometry.factors {
         let mut row = FactorTables::new(row_tables, factors.row.len);
-        row.fill::<V>(&inputs.accumulators.row, &factors.row, Some(factors.centre), features);
+        row.fill::<V>(&rows.accumulators.row, &factors.row, Some(factors.centre), features);
         let mut col = FactorTables::new(col_tables, factors.col.len);
-        col.fill::<V>(&inputs.accumulators.col, &factors.col, None, features);
+        col.fill::<V>(&rows.accumulators.col, &factors.col, None, features);
         views = Some(FactorViews {
             maps: [&factors.row, &factors.col],
             features: [row.features, col.features],
@@ -160,24 +194,27 @@ fn evaluate_channels<V: Simd, const H: usize, const CHANNELS: usize>(
     while first < geometry.blocks {
         let group = first..first + blocks_together;
         first = group.end;
-        let mlp = match settings.normalize {
+        match settings.normalize {
             Some((_, epsilon)) => {
                 let mut sums = ChannelSums::default();
                 for block in group.clone() {
-                    add_squares::<V, CHANNELS>(&mut sums, inputs, views, block, features, products);
+                    if let Some(views) = views {
+                        add_factor_squares::<V>(&mut squares[block], rows, views, block, products);
+                    }
+                    sums.add(&squares[block]);
                 }
                 let elements = geometry.block(group.start).start..geometry.block(group.end - 1).end;
-                folded.fold(mlp, &sums, elements.len(), epsilon);
-                &folded
+                folded.fold(mlp, features, Some((&sums, elements.len(), epsilon)));
             }
-            None => mlp,
-        };
+            None => folded.fold(mlp, features, None),
+        }
         for block in group {
             let mut base = HiddenBase::new(&mut *base_columns);
+            let mut block_squares = 0.0;
             for index in 0..geometry.rows {
-                base.enter_row::<V>(mlp, views, geometry, block, index);
+                base.enter_row::<V>(&folded, views, geometry, block, index);
                 let range = geometry.row(block, index);
-                let row = inputs.row(block, index, views, products, features);
+                let row = rows.row(block, index, views, products);
                 let mut outputs = RowOutputs {
                     direction: &mut outputs.direction[range.clone()],
                     magnitude: match &mut outputs.magnitude {
@@ -186,8 +223,11 @@ fn evaluate_channels<V: Simd, const H: usize, const CHANNELS: usize>(
                     },
                     exp_mult: settings.exp_mult,
                 };
-                evaluate_row::<V, H, CHANNELS>(&mut outputs, mlp, &base, &row, geometry.cols, features);
+                let mut row_squares = V::splat(0.0);
+                evaluate_row::<V, H, CHANNELS>(&mut outputs, &folded, &base, &row, geometry.cols, &mut row_squares);
+                block_squares += f64::from(row_squares.sum());
             }
+            direction_squares[block] = block_squares;
         }
     }
 }
@@ -195,42 +235,39 @@ fn evaluate_channels<V: Simd, const H: usize, const CHANNELS: usize>(
 /// Rows of squares that are summed in single precision before they are added up in double precision.
 const SQUARES_ROWS: usize = 64;
 
-/// Adds the squares of all channels over one block.
+/// Adds the squares of the channels with factored statistics over one block.
 #[inline(always)]
-fn add_squares<V: Simd, const CHANNELS: usize>(
+fn add_factor_squares<V: Simd>(
     sums: &mut ChannelSums,
-    inputs: &NetworkInputs<'_>,
-    views: Option<&FactorViews<'_>>,
+    rows: &Rows<'_>,
+    views: &FactorViews<'_>,
     block: usize,
-    settings: &FeatureSettings,
     products: &mut [Vec<f32>; 2],
 ) {
-    if let Some(views) = views {
-        let own = views.sums_of_squares(block, inputs.geometry);
-        for (sum, own) in sums.factor.as_flattened_mut().iter_mut().zip(own.as_flattened()) {
-            *sum += own;
-        }
-    }
-    let mut squares = [V::splat(0.0); OWN];
-    for index in 0..inputs.geometry.rows {
-        let row = inputs.row(block, index, views, products, settings);
-        row.add_squares::<V, CHANNELS>(&mut squares, settings);
-        // Lane sums are emptied into doubles now and then, or large tensors would lose digits.
-        if index % SQUARES_ROWS == SQUARES_ROWS - 1 || index + 1 == inputs.geometry.rows {
-            for (square, sum) in squares.iter_mut().zip(&mut sums.own).take(CHANNELS) {
-                *sum += f64::from(square.sum());
-                *square = V::splat(0.0);
-            }
+    sums.factor = views.sums_of_squares::<V>(block, rows.geometry);
+    let mut squares = Squares::<V>::new();
+    for index in 0..rows.geometry.rows {
+        let row = rows.row(block, index, Some(views), products);
+        for_each_masked::<V>(
+            row.len(),
+            #[inline(always)]
+            |at, count| {
+                let vectors = row.vectors::<V, FACTORED, 1>([Lanes::Masked(at, count)]);
+                factor_channels::<V, FACTORED, 1>(&vectors, squares.with_count(count));
+            },
+        );
+        if index % SQUARES_ROWS == SQUARES_ROWS - 1 || index + 1 == rows.geometry.rows {
+            squares.empty_into(sums);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::channels::BARE;
+    use super::mlp::{Activation, PublishedWeights};
     use super::*;
-    use crate::accumulators::{Accumulate, AccumulatorSlots, Decays};
-    use crate::param_features::BARE;
-    use crate::param_mlp::{Activation, PublishedWeights};
+    use crate::accumulators::AccumulatorSlots;
     use crate::simd::on_every_set;
     use crate::state::StateLayout;
 
@@ -252,29 +289,26 @@ mod tests {
             let params: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).cos()).collect();
             let mut grads = params.clone();
             let mut accumulators = self.slots.resolve(&mut self.state);
+            let mut direction = vec![0.0; len];
             let decays = Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.95, factored: [0.9, 0.99, 0.999] };
             for step in 0..5 {
                 grads.iter_mut().enumerate().for_each(|(i, g)| *g = ((i + 7 * step) as f32 * 0.61).sin());
-                let sums = self.scratch.sums(self.geometry);
-                let (accumulators, grads) = (&mut accumulators, grads.as_slice());
-                let geometry = self.geometry;
-                Accumulate { accumulators, grads, geometry, decays: &decays, clip: 1000.0, sums }.run::<V>();
+                let features = FeatureSettings { clip: 1000.0, epsilon: 1e-8, vector_epsilon: 0.0, correction: None };
+                ApplyNetwork::<4, BARE> {
+                    outputs: NetworkOutputs { direction: &mut direction, magnitude: None },
+                    inputs: NetworkInputs {
+                        params: &params,
+                        grads: &grads,
+                        accumulators: &mut accumulators,
+                        geometry: self.geometry,
+                    },
+                    decays: &decays,
+                    mlp: self.mlp,
+                    settings: &NetworkSettings { features, normalize: Some((Scope::Block, 1e-9)), exp_mult: 0.1 },
+                    scratch: &mut self.scratch,
+                }
+                .run::<V>();
             }
-            let features = FeatureSettings { clip: 1000.0, epsilon: 1e-8, vector_epsilon: 0.0, correction: None };
-            let mut direction = vec![0.0; len];
-            Evaluate::<4, BARE> {
-                outputs: NetworkOutputs { direction: &mut direction, magnitude: None },
-                inputs: NetworkInputs {
-                    params: &params,
-                    grads: &grads,
-                    accumulators: &accumulators,
-                    geometry: self.geometry,
-                },
-                mlp: self.mlp,
-                settings: &NetworkSettings { features, normalize: Some((Scope::Block, 1e-9)), exp_mult: 0.1 },
-                scratch: &mut self.scratch,
-            }
-            .run::<V>();
             direction
         }
     }

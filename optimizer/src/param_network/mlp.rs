@@ -11,11 +11,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::channels::{
+    BARE, ChannelSums, FACTOR, FACTORED, FeatureSettings, OWN, Sink, factor_channels, plain_channels,
+};
+use super::factors::FactorViews;
+use super::row::{Lanes, Row, RowVectors};
 use crate::accumulators::{for_each_masked, for_each_vector, get, put};
 use crate::geometry::Geometry;
-use crate::param_features::{
-    BARE, FACTOR, FACTORED, FactorViews, FeatureSettings, Inputs, Lanes, OWN, Row, own_channels,
-};
 use crate::simd::Simd;
 
 /// Widths of the fourteen groups of input channels in which the published weights are stored.
@@ -31,13 +33,26 @@ pub enum Activation {
     Tanh,
 }
 
-impl Activation {
+/// An activation known at compile time.
+trait Nonlinearity {
+    fn apply<V: Simd>(x: V) -> V;
+}
+
+struct Relu;
+
+impl Nonlinearity for Relu {
     #[inline(always)]
-    fn apply<V: Simd>(self, x: V) -> V {
-        match self {
-            Self::Relu => x.max(V::splat(0.0)),
-            Self::Tanh => x.tanh(),
-        }
+    fn apply<V: Simd>(x: V) -> V {
+        x.max(V::splat(0.0))
+    }
+}
+
+struct Tanh;
+
+impl Nonlinearity for Tanh {
+    #[inline(always)]
+    fn apply<V: Simd>(x: V) -> V {
+        x.tanh()
     }
 }
 
@@ -91,13 +106,6 @@ pub(crate) struct Mlp<const H: usize> {
     activation: Activation,
 }
 
-/// Sums of squares of all channels over the elements that are normalised together.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ChannelSums {
-    pub own: [f64; OWN],
-    pub factor: [[f64; FACTOR]; 2],
-}
-
 impl<const H: usize> Mlp<H> {
     /// Sorts published weights by where their channel comes from.
     pub fn new(weights: &PublishedWeights<H>, activation: Activation) -> Self {
@@ -147,65 +155,124 @@ impl<const H: usize> Mlp<H> {
         self.b0.iter_mut().zip(shift).for_each(|(bias, shift)| *bias += shift);
     }
 
-    /// Becomes `source` with `1/√(mean square + epsilon)` of each channel multiplied into its first layer.
-    pub fn fold(&mut self, source: &Self, sums: &ChannelSums, elements: usize, epsilon: f64) {
-        let own = self.own.iter_mut().zip(&source.own).zip(&sums.own);
-        let factor = self.factor.as_flattened_mut().iter_mut().zip(source.factor.as_flattened());
-        for ((folded, weights), sum) in own.chain(factor.zip(sums.factor.as_flattened())) {
-            let scale = (1.0 / (sum / elements as f64 + epsilon).sqrt()) as f32;
-            for (folded, weight) in folded.iter_mut().zip(weights) {
-                *folded = weight * scale;
+    /// Becomes `source` for the channels as they are computed: their corrections are multiplied into the first layer,
+    /// and `1/√(mean square + epsilon)` of each if `normalize` has the sums of squares, the number of elements and
+    /// epsilon.
+    pub fn fold(&mut self, source: &Self, settings: &FeatureSettings, normalize: Option<(&ChannelSums, usize, f64)>) {
+        let normalized = |scale: f32, sum: f64| match normalize {
+            Some((_, elements, epsilon)) => {
+                let scale = f64::from(scale);
+                (scale / (scale * scale * sum / elements as f64 + epsilon).sqrt()) as f32
             }
+            None => scale,
+        };
+        let sums = normalize.map_or_else(ChannelSums::default, |(sums, ..)| *sums);
+        for (channel, (folded, weights)) in self.own.iter_mut().zip(&source.own).enumerate() {
+            let scale = normalized(settings.channel_scale(channel), sums.own[channel]);
+            *folded = weights.map(|weight| weight * scale);
+        }
+        let factor = self.factor.as_flattened_mut().iter_mut().zip(source.factor.as_flattened());
+        for ((folded, weights), &sum) in factor.zip(sums.factor.as_flattened()) {
+            let scale = normalized(1.0, sum);
+            *folded = weights.map(|weight| weight * scale);
         }
     }
 
+    /// The sums of hidden units `first..` of the first layer, [`TILE`] of them.
     #[inline(always)]
     fn first_layer<V: Simd, const CHANNELS: usize, const U: usize>(
         &self,
-        hidden: &mut [[V; H]; U],
-        inputs: &[Inputs<V>; U],
-        epsilon: f32,
-    ) {
-        own_channels::<V, CHANNELS, U>(
-            inputs,
-            epsilon,
-            #[inline(always)]
-            |channel, values| {
-                for (h, &weight) in self.own[channel].iter().enumerate() {
-                    for (hidden, x) in hidden.iter_mut().zip(&values) {
-                        hidden[h] = x.mul_add(V::splat(weight), hidden[h]);
-                    }
-                }
-            },
-        );
+        base: &HiddenBase<'_, H>,
+        vectors: &RowVectors<'_, CHANNELS, U>,
+        first: usize,
+        cols: usize,
+    ) -> [[V; TILE]; U] {
+        let mut layer = FirstLayer { mlp: self, first, sums: [[V::splat(0.0); TILE]; U] };
+        for (sums, lanes) in layer.sums.iter_mut().zip(vectors.lanes()) {
+            base.read(sums, first, cols, lanes);
+        }
+        plain_channels(vectors, vectors.settings(), &mut layer);
+        factor_channels::<V, CHANNELS, U>(vectors, &mut layer);
+        layer.sums
     }
 
     /// `o₀`, and `o₁` if `magnitude` asks for it, from the sums of the first layer.
     #[inline(always)]
-    fn later_layers<V: Simd>(&self, hidden: &[V; H], magnitude: bool) -> (V, V) {
-        let mut second = [V::splat(0.0); H];
-        for (sum, &bias) in second.iter_mut().zip(&self.b1) {
-            *sum = V::splat(bias);
+    fn later_layers<V: Simd, const U: usize>(&self, hidden: [[V; H]; U], magnitude: bool) -> [[V; 2]; U] {
+        // One branch on the activation for everything that follows.
+        match self.activation {
+            Activation::Relu => self.later_layers_with::<V, Relu, U>(hidden, magnitude),
+            Activation::Tanh => self.later_layers_with::<V, Tanh, U>(hidden, magnitude),
         }
-        for (x, weights) in hidden.iter().zip(&self.w1) {
-            let x = self.activation.apply(*x);
-            for (sum, &weight) in second.iter_mut().zip(weights) {
-                *sum = x.mul_add(V::splat(weight), *sum);
+    }
+
+    #[inline(always)]
+    fn later_layers_with<V: Simd, A: Nonlinearity, const U: usize>(
+        &self,
+        mut hidden: [[V; H]; U],
+        magnitude: bool,
+    ) -> [[V; 2]; U] {
+        for u in 0..U {
+            for h in 0..H {
+                hidden[u][h] = A::apply(hidden[u][h]);
             }
         }
-        for x in &mut second {
-            *x = self.activation.apply(*x);
-        }
-        let mut outputs = [V::splat(self.b2[0]), V::splat(self.b2[1])];
-        for (x, &weight) in second.iter().zip(&self.w2[0]) {
-            outputs[0] = x.mul_add(V::splat(weight), outputs[0]);
-        }
-        if magnitude {
-            for (x, &weight) in second.iter().zip(&self.w2[1]) {
-                outputs[1] = x.mul_add(V::splat(weight), outputs[1]);
+        let mut outputs = [[V::splat(self.b2[0]), V::splat(self.b2[1])]; U];
+        for first in (0..H).step_by(SECOND_TILE) {
+            let mut sums = [[V::splat(0.0); SECOND_TILE]; U];
+            for t in 0..SECOND_TILE {
+                for u in 0..U {
+                    sums[u][t] = V::splat(self.b1[first + t]);
+                }
+            }
+            for h in 0..H {
+                for t in 0..SECOND_TILE {
+                    let weight = V::splat(self.w1[h][first + t]);
+                    for u in 0..U {
+                        sums[u][t] = hidden[u][h].mul_add(weight, sums[u][t]);
+                    }
+                }
+            }
+            for t in 0..SECOND_TILE {
+                let (direction, log_magnitude) = (V::splat(self.w2[0][first + t]), V::splat(self.w2[1][first + t]));
+                for u in 0..U {
+                    let x = A::apply(sums[u][t]);
+                    outputs[u][0] = x.mul_add(direction, outputs[u][0]);
+                    if magnitude {
+                        outputs[u][1] = x.mul_add(log_magnitude, outputs[u][1]);
+                    }
+                }
             }
         }
-        (outputs[0], outputs[1])
+        outputs
+    }
+}
+
+/// Hidden units that are summed together in the first layer: with two vectors of parameters they leave half of
+/// AVX-512's registers to what is added.
+const TILE: usize = 8;
+
+/// The same in the second layer, whose inputs stay in registers too.
+const SECOND_TILE: usize = 4;
+
+/// Adds channels into some hidden units of `U` vectors.
+struct FirstLayer<'a, V, const H: usize, const U: usize> {
+    mlp: &'a Mlp<H>,
+    /// The first of these hidden units.
+    first: usize,
+    sums: [[V; TILE]; U],
+}
+
+impl<V: Simd, const H: usize, const U: usize> Sink<V, U> for FirstLayer<'_, V, H, U> {
+    #[inline(always)]
+    fn push(&mut self, channel: usize, values: [V; U]) {
+        let weights = &self.mlp.own[channel];
+        for t in 0..const { if H < TILE { H } else { TILE } } {
+            let weight = V::splat(weights[self.first + t]);
+            for (sums, value) in self.sums.iter_mut().zip(values) {
+                sums[t] = value.mul_add(weight, sums[t]);
+            }
+        }
     }
 }
 
@@ -273,16 +340,21 @@ impl<'a, const H: usize> HiddenBase<'a, H> {
         }
     }
 
+    /// Starts the sums of hidden units `first..` of one vector of the row.
     #[inline(always)]
-    fn at<V: Simd>(&self, cols: usize, lanes: Lanes) -> [V; H] {
-        let mut hidden = [V::splat(0.0); H];
-        for (h, sum) in hidden.iter_mut().enumerate() {
-            *sum = V::splat(self.row[h]);
-            if !self.columns.is_empty() {
-                *sum = sum.add(lanes.get(&self.columns[h * cols..]));
-            }
+    fn read<V: Simd>(&self, sums: &mut [V; TILE], first: usize, cols: usize, lanes: Lanes) {
+        for t in 0..const { if H < TILE { H } else { TILE } } {
+            sums[t] = V::splat(self.row[first + t]);
         }
-        hidden
+        if self.columns.is_empty() {
+            return;
+        }
+        assert!(self.columns.len() == H * cols && lanes.end::<V>() <= cols && first < H);
+        for t in 0..const { if H < TILE { H } else { TILE } } {
+            // SAFETY: there are H planes of `cols` elements, and the lanes end inside of `cols`.
+            let column = unsafe { lanes.get_unchecked::<V>(self.columns.get_unchecked((first + t) * cols..)) };
+            sums[t] = sums[t].add(column);
+        }
     }
 }
 
@@ -296,7 +368,28 @@ pub(crate) struct RowOutputs<'a> {
     pub exp_mult: f32,
 }
 
-/// Applies the network to one row.
+impl RowOutputs<'_> {
+    #[inline(always)]
+    fn wants_magnitude(&self) -> bool {
+        self.exp_mult != 0.0 || self.magnitude.is_some()
+    }
+
+    /// Writes the outputs of one vector; gives the direction.
+    #[inline(always)]
+    fn write<V: Simd>(&mut self, [mut direction, magnitude]: [V; 2], lanes: Lanes) -> V {
+        match &mut self.magnitude {
+            Some(plane) => lanes.put(magnitude, plane),
+            None if self.exp_mult != 0.0 => {
+                direction = direction.mul(magnitude.mul(V::splat(self.exp_mult)).exp());
+            }
+            None => {}
+        }
+        lanes.put(direction, self.direction);
+        direction
+    }
+}
+
+/// Applies the network to one row; adds the squares of the directions to `squares`.
 #[inline(always)]
 pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
     outputs: &mut RowOutputs<'_>,
@@ -304,42 +397,53 @@ pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
     base: &HiddenBase<'_, H>,
     row: &Row<'_>,
     cols: usize,
-    settings: &FeatureSettings,
+    squares: &mut V,
 ) {
     let len = row.len();
-    // With 32 registers two vectors of a narrow network share each broadcast weight.
-    let paired = if V::LANES == 16 && H <= 8 { len / 32 * 32 } else { 0 };
+    // With 32 registers two vectors share each broadcast weight.
+    let paired = if V::LANES == 16 { len / 32 * 32 } else { 0 };
     for j in (0..paired).step_by(32) {
         let lanes = [Lanes::Full(j), Lanes::Full(j + 16)];
-        let mut hidden = [base.at::<V>(cols, lanes[0]), base.at::<V>(cols, lanes[1])];
-        let inputs = [row.inputs::<V, CHANNELS>(lanes[0], settings), row.inputs::<V, CHANNELS>(lanes[1], settings)];
-        mlp.first_layer::<V, CHANNELS, 2>(&mut hidden, &inputs, settings.epsilon);
-        finish(outputs, mlp, &hidden[0], lanes[0]);
-        finish(outputs, mlp, &hidden[1], lanes[1]);
+        let values = evaluate::<V, H, CHANNELS, 2>(mlp, base, row, lanes, cols, outputs.wants_magnitude());
+        for (values, lanes) in values.into_iter().zip(lanes) {
+            let direction = outputs.write(values, lanes);
+            *squares = direction.mul_add(direction, *squares);
+        }
     }
     for_each_masked::<V>(
         len - paired,
         #[inline(always)]
         |at, count| {
             let lanes = Lanes::Masked(paired + at, count);
-            let mut hidden = [base.at::<V>(cols, lanes)];
-            let inputs = [row.inputs::<V, CHANNELS>(lanes, settings)];
-            mlp.first_layer::<V, CHANNELS, 1>(&mut hidden, &inputs, settings.epsilon);
-            finish(outputs, mlp, &hidden[0], lanes);
+            let magnitude = outputs.wants_magnitude();
+            let [values] = evaluate::<V, H, CHANNELS, 1>(mlp, base, row, [lanes], cols, magnitude);
+            outputs.write(values, lanes);
+            // Read back: lanes beyond the row come as zeros.
+            let direction: V = lanes.get(outputs.direction);
+            *squares = direction.mul_add(direction, *squares);
         },
     );
 }
 
+/// Direction and logarithm of the magnitude of `U` vectors.
 #[inline(always)]
-fn finish<V: Simd, const H: usize>(outputs: &mut RowOutputs<'_>, mlp: &Mlp<H>, hidden: &[V; H], lanes: Lanes) {
-    let wants_magnitude = outputs.exp_mult != 0.0 || outputs.magnitude.is_some();
-    let (mut direction, magnitude) = mlp.later_layers(hidden, wants_magnitude);
-    match &mut outputs.magnitude {
-        Some(plane) => lanes.put(magnitude, plane),
-        None if outputs.exp_mult != 0.0 => {
-            direction = direction.mul(magnitude.mul(V::splat(outputs.exp_mult)).exp());
+fn evaluate<V: Simd, const H: usize, const CHANNELS: usize, const U: usize>(
+    mlp: &Mlp<H>,
+    base: &HiddenBase<'_, H>,
+    row: &Row<'_>,
+    lanes: [Lanes; U],
+    cols: usize,
+    magnitude: bool,
+) -> [[V; 2]; U] {
+    let vectors = row.vectors::<V, CHANNELS, U>(lanes);
+    let mut hidden = [[V::splat(0.0); H]; U];
+    for first in (0..H).step_by(TILE) {
+        let sums = mlp.first_layer::<V, CHANNELS, U>(base, &vectors, first, cols);
+        for u in 0..U {
+            for t in 0..const { if H < TILE { H } else { TILE } } {
+                hidden[u][first + t] = sums[u][t];
+            }
         }
-        None => {}
     }
-    lanes.put(direction, outputs.direction);
+    mlp.later_layers(hidden, magnitude)
 }

@@ -34,6 +34,14 @@ pub enum Error {
         /// Where and what is wrong, and what was expected.
         problem: String,
     },
+    /// A file that cannot be opened or read.
+    #[error("{file}: {source}")]
+    File {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The optimizer refused a step.
     #[error(transparent)]
     Optimizer(#[from] velo_optimizer::Error),
@@ -79,4 +87,17 @@ pub(crate) fn check_range<T: PartialOrd + std::fmt::Display + Copy>(
         return Ok(());
     }
     Err(Error::invalid(field, value, format!("{} to {}", range.start(), range.end())))
+}
+
+/// `Ok` when `value` is one of `choices`, an error naming the field and all of them otherwise.
+pub(crate) fn check_choice<T: PartialEq + std::fmt::Display>(
+    field: &str,
+    value: T,
+    choices: &[T],
+) -> Result<(), Error> {
+    if choices.contains(&value) {
+        return Ok(());
+    }
+    let listing: Vec<_> = choices.iter().map(T::to_string).collect();
+    Err(Error::invalid(field, value, listing.join(" or ")))
 }

@@ -1,11 +1,12 @@
 //! Rows of inputs and targets, split into training and held-out ones, and the batches drawn from them.
 //!
 //! Batch position `j` of batch (seed, split, index) is value `index · 2²⁰ + j` of the stream of that seed and split. Over fixed
-//! rows it picks a row, with replacement; over a generator it *is* the row, so that no row ever comes twice.
+//! rows it picks a row, with replacement; over a generator it *is* the row, so that no row ever comes twice. A generator
+//! may be another one for each split, as for a text of which the end is held out.
 
-use super::procedural::noisy_label;
-use crate::Error;
-use crate::rng::{Stream, derive_seed, stream_number};
+use std::sync::Arc;
+
+use crate::rng::{Stream, stream_number};
 use crate::task::{Batch, Split};
 
 /// Rows of one batch at most, so that batches never share stream values.
@@ -128,6 +129,36 @@ impl Rows {
         self.labels.is_empty()
     }
 
+    /// Fills every row with the one that `generator` makes of the next id.
+    pub(crate) fn generate(
+        &mut self,
+        generator: &dyn Generator,
+        ids: impl Iterator<Item = u64>,
+        input_width: usize,
+        value_width: usize,
+    ) {
+        for (j, (label, id)) in self.labels.iter_mut().zip(ids).enumerate() {
+            let inputs = &mut self.inputs[j * input_width..][..input_width];
+            let values = &mut self.values[j * value_width..][..value_width];
+            *label = generator.row(id, inputs, values);
+        }
+    }
+
+    /// Leaves only the rows that `keep` keeps, by their number and label.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(usize, u32) -> bool) {
+        let rows = self.len();
+        let kept: Vec<_> = (0..rows).filter(|&row| keep(row, self.labels[row])).collect();
+        let (input_width, value_width) = (self.inputs.len() / rows.max(1), self.values.len() / rows.max(1));
+        for (to, &from) in kept.iter().enumerate() {
+            self.inputs.copy_within(from * input_width..(from + 1) * input_width, to * input_width);
+            self.values.copy_within(from * value_width..(from + 1) * value_width, to * value_width);
+            self.labels[to] = self.labels[from];
+        }
+        self.inputs.truncate(kept.len() * input_width);
+        self.values.truncate(kept.len() * value_width);
+        self.labels.truncate(kept.len());
+    }
+
     fn copy_row(&mut self, to: usize, source: &Self, from: usize) {
         let copy = |to_slice: &mut [f32], from_slice: &[f32], to_rows: usize, from_rows: usize| {
             let width = from_slice.len() / from_rows;
@@ -145,6 +176,8 @@ impl Rows {
 pub type BatchRows = Rows;
 
 /// Makes row `id` out of nothing but `id`: every `u64` is a row, all independent and of one distribution.
+///
+/// A row costs no allocation: it is made in every inner step of meta-training.
 pub(crate) trait Generator: Send + Sync {
     /// Writes the inputs and the real targets (none for a classification); gives the class (zero for a regression).
     fn row(&self, id: u64, inputs: &mut [f32], values: &mut [f32]) -> u32;
@@ -156,15 +189,25 @@ pub struct Dataset {
     target: TargetKind,
     train: Rows,
     validation: Rows,
-    generator: Option<Box<dyn Generator>>,
-    label_noise: Option<LabelNoise>,
+    generators: Option<Generators>,
 }
 
-/// Replaces labels of training rows.
-#[derive(Debug, Clone, Copy)]
-struct LabelNoise {
-    share: f32,
-    seed: u64,
+/// What a data set consists of, apart from its kinds.
+pub(super) struct Parts<'a> {
+    /// Rows that are trained on.
+    pub(super) train: &'a mut Rows,
+    /// Held-out rows.
+    pub(super) validation: &'a mut Rows,
+    /// What makes the rows of batches, where they are fresh.
+    pub(super) generators: Option<&'a mut Generators>,
+}
+
+/// What makes the rows of batches, for each split.
+pub(crate) struct Generators {
+    /// Of rows that are trained on.
+    pub(crate) train: Arc<dyn Generator>,
+    /// Of held-out rows.
+    pub(crate) validation: Arc<dyn Generator>,
 }
 
 impl std::fmt::Debug for Dataset {
@@ -183,23 +226,17 @@ impl Dataset {
     /// Fixed rows. Both splits must hold a row.
     pub(crate) fn from_rows(input_kind: InputKind, target: TargetKind, train: Rows, validation: Rows) -> Self {
         debug_assert!(!train.is_empty() && !validation.is_empty());
-        Self { input_kind, target, train, validation, generator: None, label_noise: None }
+        Self { input_kind, target, train, validation, generators: None }
     }
 
     /// Endless rows; `train` and `validation` are samples of it to evaluate on.
-    pub(crate) fn fresh(self, generator: Box<dyn Generator>) -> Self {
-        Self { generator: Some(generator), ..self }
+    pub(crate) fn fresh(self, generators: Generators) -> Self {
+        Self { generators: Some(generators), ..self }
     }
 
-    /// The same rows, with a share of the training labels drawn at random: a function of `seed` and the row.
-    pub(super) fn with_label_noise(mut self, share: f32, seed: u64) -> Result<Self, Error> {
-        let TargetKind::Class(classes) = self.target else {
-            return Err(Error::invalid("data", format!("data for {:?}", self.target), "data with classes"));
-        };
-        for (row, label) in self.train.labels.iter_mut().enumerate() {
-            *label = noisy_label(*label, classes, share, derive_seed(seed, row as u64));
-        }
-        Ok(Self { label_noise: Some(LabelNoise { share, seed }), ..self })
+    /// The parts, to make another data set of.
+    pub(super) fn parts_mut(&mut self) -> Parts<'_> {
+        Parts { train: &mut self.train, validation: &mut self.validation, generators: self.generators.as_mut() }
     }
 
     /// What the numbers of an input are.
@@ -228,7 +265,7 @@ impl Dataset {
 
     /// True when every batch consists of new rows.
     pub fn is_fresh(&self) -> bool {
-        self.generator.is_some()
+        self.generators.is_some()
     }
 
     /// The rows that [`Task::evaluate`](crate::Task::evaluate) runs over: all of a split, or a fixed sample of a generator.
@@ -248,23 +285,14 @@ impl Dataset {
     pub fn fill(&self, batch: Batch, rows: &mut BatchRows) {
         let stream = Stream::new(batch.seed, batch_stream(batch.split));
         let first = batch.index.wrapping_mul(MAX_BATCH_SIZE as u64);
-        match &self.generator {
-            Some(generator) => {
-                let (input_width, value_width) = (self.input_width(), self.target.value_width());
-                for j in 0..rows.len() {
-                    let inputs = &mut rows.inputs[j * input_width..][..input_width];
-                    let values = &mut rows.values[j * value_width..][..value_width];
-                    let id = stream.bits(first.wrapping_add(j as u64));
-                    let label = generator.row(id, inputs, values);
-                    rows.labels[j] = match (self.label_noise, self.target) {
-                        (Some(LabelNoise { share, seed }), TargetKind::Class(classes))
-                            if batch.split == Split::Train =>
-                        {
-                            noisy_label(label, classes, share, derive_seed(seed, id))
-                        }
-                        _ => label,
-                    };
-                }
+        match &self.generators {
+            Some(generators) => {
+                let generator = match batch.split {
+                    Split::Train => &generators.train,
+                    Split::Validation => &generators.validation,
+                };
+                let ids = (0..).map(|j| stream.bits(first.wrapping_add(j)));
+                rows.generate(generator.as_ref(), ids, self.input_width(), self.target.value_width());
             }
             None => {
                 let source = self.rows(batch.split);

@@ -1,14 +1,27 @@
-//! What is learned from: bundled tables and procedural generators, named by a [`DataConfig`].
+//! What is learned from: bundled data, procedural generators and users' files, named by a [`DataConfig`].
 //!
 //! [`DataConfig::load`] turns a configuration into a shared [`Dataset`]; equal configurations share one.
+//!
+//! | folder | holds |
+//! | --- | --- |
+//! | `bundled` | real tables and a text that are part of the program |
+//! | `features` | points, tables and functions of a place |
+//! | `images` | figures, textures, shapes, shapes with captions |
+//! | `sequences` | Markov chains, brackets, recall, modular arithmetic, grammars |
+//! | `files` | what users have on disk |
 
+mod alias;
+mod bundled;
 mod cache;
 mod dataset;
-mod gaussian_mixture;
-mod glyphs;
+mod features;
+mod files;
+mod images;
+mod labels;
 mod procedural;
-mod tables;
-mod teacher;
+mod sequences;
+mod table;
+mod text;
 
 use std::sync::Arc;
 
@@ -17,10 +30,16 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::error::check_range;
 pub use dataset::{BatchRows, Dataset, InputKind, Rows, TargetKind};
-pub use gaussian_mixture::GaussianMixtureConfig;
-pub use glyphs::GlyphsConfig;
+pub use features::{
+    CollocationConfig, GaussianMixtureConfig, IllConditionedConfig, ImplicitImageConfig, ParityConfig, RatingsConfig,
+    TeacherConfig, TeacherTarget,
+};
+pub use files::{CifarConfig, CifarKind, CsvConfig, CsvTarget, IdxConfig, ImageFolderConfig, TextConfig};
+pub use images::{CaptionedShapesConfig, GlyphsConfig, ShapeTarget, ShapesConfig, TexturesConfig};
 pub use procedural::RowCount;
-pub use teacher::{TeacherConfig, TeacherTarget};
+pub use sequences::{
+    BracketsConfig, GrammarConfig, MarkovConfig, ModularArithmeticConfig, Operation, RecallConfig, RecallKind,
+};
 
 /// Which data a task learns from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,12 +53,53 @@ pub enum DataConfig {
     Wine,
     /// 442 patients described by 10 numbers; the target is a real number, standardised.
     Diabetes,
+    /// The Pentateuch of 1611, 0.8 MB, as bytes.
+    KingJames {
+        /// Bytes of a window, 2 to 4096.
+        length: usize,
+    },
     /// Random inputs labelled by a random network.
     Teacher(TeacherConfig),
     /// Clusters of points, a few for each class.
     GaussianMixture(GaussianMixtureConfig),
+    /// Linear problems with a power-law spectrum.
+    IllConditioned(IllConditionedConfig),
+    /// Parity of a few hidden bits.
+    Parity(ParityConfig),
+    /// Ratings of items by users.
+    Ratings(RatingsConfig),
+    /// Points at which to fulfil Poisson's equation.
+    Collocation(CollocationConfig),
+    /// Places of a picture and their colours.
+    ImplicitImage(ImplicitImageConfig),
     /// Warped images of random stroke figures.
     Glyphs(GlyphsConfig),
+    /// Images of waves.
+    Textures(TexturesConfig),
+    /// Images of discs, squares and the like.
+    Shapes(ShapesConfig),
+    /// Images of shapes with four words about each.
+    CaptionedShapes(CaptionedShapesConfig),
+    /// Tokens that depend on the last one or two.
+    Markov(MarkovConfig),
+    /// Nested brackets.
+    Brackets(BracketsConfig),
+    /// Lists and their repetition.
+    Recall(RecallConfig),
+    /// Calculations modulo a number.
+    ModularArithmetic(ModularArithmeticConfig),
+    /// Sentences of a small grammar.
+    Grammar(GrammarConfig),
+    /// Images in IDX files (MNIST and its relatives).
+    Idx(IdxConfig),
+    /// Binary batches of CIFAR-10 or CIFAR-100.
+    Cifar(CifarConfig),
+    /// PNG and JPEG images in one folder for each class.
+    ImageFolder(ImageFolderConfig),
+    /// A CSV file with a header.
+    Csv(CsvConfig),
+    /// A text file, as bytes.
+    Text(TextConfig),
     /// Other data with classes, some of its training labels replaced by random ones; held-out labels stay clean.
     NoisyLabels {
         /// The data.
@@ -49,21 +109,52 @@ pub enum DataConfig {
         /// Which labels, and what they become.
         seed: u64,
     },
+    /// Other data with classes, of which class `c` occurs `(c + 1)^-exponent` as often as it did, relative to class 0.
+    Imbalanced {
+        /// The data.
+        data: Box<DataConfig>,
+        /// How uneven, 0 to 4.
+        exponent: f32,
+        /// Which rows are left out.
+        seed: u64,
+    },
 }
 
 impl DataConfig {
-    /// Refuses sizes and shares outside their bounds.
+    /// Refuses sizes and shares outside their bounds; files are looked at by [`load`](Self::load) only.
     ///
     /// # Errors
     /// [`Error::InvalidField`] naming the field and its bounds.
     pub fn check(&self) -> Result<(), Error> {
         match self {
-            Self::Digits | Self::BreastCancer | Self::Wine | Self::Diabetes => Ok(()),
+            Self::Digits | Self::BreastCancer | Self::Wine | Self::Diabetes | Self::Csv(_) => Ok(()),
+            Self::KingJames { length } => check_range("data.length", *length, 2..=text::MAX_LENGTH),
             Self::Teacher(config) => config.check(),
             Self::GaussianMixture(config) => config.check(),
+            Self::IllConditioned(config) => config.check(),
+            Self::Parity(config) => config.check(),
+            Self::Ratings(config) => config.check(),
+            Self::Collocation(config) => config.check(),
+            Self::ImplicitImage(config) => config.check(),
             Self::Glyphs(config) => config.check(),
+            Self::Textures(config) => config.check(),
+            Self::Shapes(config) => config.check(),
+            Self::CaptionedShapes(config) => config.check(),
+            Self::Markov(config) => config.check(),
+            Self::Brackets(config) => config.check(),
+            Self::Recall(config) => config.check(),
+            Self::ModularArithmetic(config) => config.check(),
+            Self::Grammar(config) => config.check(),
+            Self::Idx(config) => config.check(),
+            Self::Cifar(config) => config.check(),
+            Self::ImageFolder(config) => config.check(),
+            Self::Text(config) => config.check(),
             Self::NoisyLabels { data, share, .. } => {
                 check_range("data.share", *share, 0.0..=1.0)?;
+                data.check()
+            }
+            Self::Imbalanced { data, exponent, .. } => {
+                check_range("data.exponent", *exponent, 0.0..=4.0)?;
                 data.check()
             }
         }
@@ -72,22 +163,43 @@ impl DataConfig {
     /// The data set, shared with everyone who asks for an equal configuration.
     ///
     /// # Errors
-    /// Those of [`check`](Self::check), and [`Error::CorruptData`] for a damaged bundled file.
+    /// Those of [`check`](Self::check); [`Error::File`] for a file that cannot be read, and [`Error::CorruptData`] for one
+    /// that is not what it claims to be.
     pub fn load(&self) -> Result<Arc<Dataset>, Error> {
         self.check()?;
         cache::get_or_build(self, || self.build())
     }
 
     fn build(&self) -> Result<Dataset, Error> {
-        match self {
-            Self::Digits => tables::digits(),
-            Self::BreastCancer => tables::breast_cancer(),
-            Self::Wine => tables::wine(),
-            Self::Diabetes => tables::diabetes(),
-            Self::Teacher(config) => Ok(config.generate()),
-            Self::GaussianMixture(config) => Ok(config.generate()),
-            Self::Glyphs(config) => Ok(config.generate()),
-            Self::NoisyLabels { data, share, seed } => data.build()?.with_label_noise(*share, *seed),
-        }
+        Ok(match self {
+            Self::Digits => bundled::digits()?,
+            Self::BreastCancer => bundled::breast_cancer()?,
+            Self::Wine => bundled::wine()?,
+            Self::Diabetes => bundled::diabetes()?,
+            Self::KingJames { length } => bundled::king_james(*length)?,
+            Self::Teacher(config) => config.generate(),
+            Self::GaussianMixture(config) => config.generate(),
+            Self::IllConditioned(config) => config.generate(),
+            Self::Parity(config) => config.generate(),
+            Self::Ratings(config) => config.generate(),
+            Self::Collocation(config) => config.generate(),
+            Self::ImplicitImage(config) => config.generate(),
+            Self::Glyphs(config) => config.generate(),
+            Self::Textures(config) => config.generate(),
+            Self::Shapes(config) => config.generate(),
+            Self::CaptionedShapes(config) => config.generate(),
+            Self::Markov(config) => config.generate(),
+            Self::Brackets(config) => config.generate(),
+            Self::Recall(config) => config.generate(),
+            Self::ModularArithmetic(config) => config.generate(),
+            Self::Grammar(config) => config.generate(),
+            Self::Idx(config) => config.read()?,
+            Self::Cifar(config) => config.read()?,
+            Self::ImageFolder(config) => config.read()?,
+            Self::Csv(config) => config.read()?,
+            Self::Text(config) => config.read()?,
+            Self::NoisyLabels { data, share, seed } => data.build()?.with_label_noise(*share, *seed)?,
+            Self::Imbalanced { data, exponent, seed } => data.build()?.with_imbalance(*exponent, *seed)?,
+        })
     }
 }

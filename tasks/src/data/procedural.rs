@@ -1,11 +1,13 @@
 //! From a generator to a data set: how many rows, and which are held out.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Generator, InputKind, Rows, TargetKind};
+use super::dataset::{Dataset, Generator, Generators, InputKind, Rows, TargetKind};
 use crate::Error;
 use crate::error::check_range;
-use crate::rng::{Stream, stream_number};
+use crate::rng::{Draws, Stream, stream_number};
 
 /// Share of fixed rows that is never trained on.
 const HELD_OUT_SHARE: f64 = 0.25;
@@ -15,6 +17,9 @@ const EVALUATION_ROWS: usize = 1024;
 
 /// Numbers that a fixed data set may hold.
 const MAX_ELEMENTS: usize = 1 << 26;
+
+/// Values of noise made at once.
+const NOISE_CHUNK: usize = 64;
 
 /// How many different rows there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +31,13 @@ pub enum RowCount {
 }
 
 impl RowCount {
+    /// Every fifth draw fresh, the others log-uniform from 100 to 4096.
+    pub fn sample(draws: &mut Draws) -> Self {
+        if draws.chance(0.2) { Self::Fresh } else { Self::Fixed(draws.log_uniform_integer(100, 4096)) }
+    }
+
     /// Refuses counts outside 100 to 1,000,000, and more than 2²⁶ numbers in all.
-    pub(super) fn check(self, field: &str, input_width: usize) -> Result<(), Error> {
+    pub(crate) fn check(self, field: &str, input_width: usize) -> Result<(), Error> {
         let Self::Fixed(rows) = self else { return Ok(()) };
         check_range(field, rows, 100..=1_000_000)?;
         if rows.saturating_mul(input_width) > MAX_ELEMENTS {
@@ -39,27 +49,39 @@ impl RowCount {
 }
 
 /// `label`, or a class drawn evenly with a chance of `label_noise`: a pure function of the row's seed.
-pub(super) fn noisy_label(label: u32, classes: usize, label_noise: f32, row_seed: u64) -> u32 {
+pub(crate) fn noisy_label(label: u32, classes: usize, label_noise: f32, row_seed: u64) -> u32 {
     let noise = Stream::new(row_seed, const { stream_number("label noise") });
     if noise.uniform(0) < f64::from(label_noise) { noise.below(1, classes as u64) as u32 } else { label }
 }
 
+/// Adds bell-shaped noise of this standard deviation: a pure function of the row's seed.
+pub(crate) fn add_pixel_noise(pixels: &mut [f32], deviation: f32, row_seed: u64) {
+    if deviation == 0.0 {
+        return;
+    }
+    let stream = Stream::new(row_seed, const { stream_number("pixel noise") });
+    let mut noise = [0.0; NOISE_CHUNK];
+    for (chunk, first) in pixels.chunks_mut(NOISE_CHUNK).zip((0..).step_by(NOISE_CHUNK)) {
+        stream.bell_noise(first, &mut noise[..chunk.len()]);
+        chunk.iter_mut().zip(&noise).for_each(|(pixel, noise)| *pixel += deviation * noise);
+    }
+}
+
+/// None in half of the draws, uniform up to `largest` in the others.
+pub(crate) fn sample_label_noise(draws: &mut Draws, largest: f64) -> f32 {
+    if draws.chance(0.5) { 0.0 } else { draws.uniform(0.0, largest) as f32 }
+}
+
 /// The data set of `count` rows from `generator`. Fixed rows have the ids `0..count`, the last quarter held out.
-pub(super) fn from_generator<G: Generator + 'static>(
+pub(crate) fn from_generator<G: Generator + 'static>(
     generator: G,
     input_kind: InputKind,
     target: TargetKind,
     count: RowCount,
 ) -> Dataset {
-    let input_width = input_kind.len();
     let collect = |ids: std::ops::Range<u64>| {
-        let mut rows = Rows::zeros((ids.end - ids.start) as usize, input_width, target);
-        let value_width = target.value_width();
-        for (j, id) in ids.enumerate() {
-            let inputs = &mut rows.inputs[j * input_width..][..input_width];
-            let values = &mut rows.values[j * value_width..][..value_width];
-            rows.labels[j] = generator.row(id, inputs, values);
-        }
+        let mut rows = Rows::zeros((ids.end - ids.start) as usize, input_kind.len(), target);
+        rows.generate(&generator, ids, input_kind.len(), target.value_width());
         rows
     };
     let (rows, held_out) = match count {
@@ -71,7 +93,10 @@ pub(super) fn from_generator<G: Generator + 'static>(
     let dataset = Dataset::from_rows(input_kind, target, train, validation);
     match count {
         RowCount::Fixed(_) => dataset,
-        RowCount::Fresh => dataset.fresh(Box::new(generator)),
+        RowCount::Fresh => {
+            let train: Arc<dyn Generator> = Arc::new(generator);
+            dataset.fresh(Generators { validation: Arc::clone(&train), train })
+        }
     }
 }
 

@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Generator, InputKind, TargetKind};
-use super::procedural::{self, RowCount, noisy_label};
 use crate::Error;
+use crate::data::dataset::{Dataset, Generator, InputKind, TargetKind};
+use crate::data::procedural::{self, RowCount, noisy_label};
 use crate::error::check_range;
 use crate::rng::{Draws, Stream, derive_seed, normals, stream_number};
 
@@ -40,7 +40,7 @@ impl Default for GaussianMixtureConfig {
 }
 
 impl GaussianMixtureConfig {
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         check_range("data.inputs", self.inputs, 1..=1024)?;
         check_range("data.classes", self.classes, 2..=1000)?;
         check_range("data.clusters", self.clusters, 1..=16)?;
@@ -49,7 +49,7 @@ impl GaussianMixtureConfig {
         self.rows.check("data.rows", self.inputs)
     }
 
-    pub(super) fn generate(&self) -> Dataset {
+    pub(crate) fn generate(&self) -> Dataset {
         let (inputs, target) = (InputKind::Features(self.inputs), TargetKind::Class(self.classes));
         procedural::from_generator(Clusters::new(self), inputs, target, self.rows)
     }

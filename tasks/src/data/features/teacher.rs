@@ -10,14 +10,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Generator, InputKind, TargetKind};
-use super::procedural::{self, RowCount, noisy_label};
 use crate::Error;
+use crate::data::dataset::{Dataset, Generator, InputKind, TargetKind};
+use crate::data::procedural::{self, RowCount, noisy_label};
 use crate::error::check_range;
-use crate::rng::{derive_seed, normals, stream_number};
+use crate::rng::{Stream, derive_seed, normals, stream_number};
 
 /// Rows over which the teacher's outputs are standardised.
 const CALIBRATION_ROWS: u64 = 512;
+
+/// Hidden units and outputs at most: what a row needs besides its own place is on the stack.
+const MAX_WIDTH: usize = 1024;
 
 /// What a teacher tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +59,7 @@ impl Default for TeacherConfig {
 }
 
 impl TeacherConfig {
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let fewest = if self.target == TeacherTarget::Class { 2 } else { 1 };
         check_range("data.inputs", self.inputs, 1..=1024)?;
         check_range("data.hidden", self.hidden, 1..=1024)?;
@@ -65,7 +68,7 @@ impl TeacherConfig {
         self.rows.check("data.rows", self.inputs + self.outputs)
     }
 
-    pub(super) fn generate(&self) -> Dataset {
+    pub(crate) fn generate(&self) -> Dataset {
         let target = match self.target {
             TeacherTarget::Class => TargetKind::Class(self.outputs),
             TeacherTarget::Values => TargetKind::Values(self.outputs),
@@ -128,7 +131,9 @@ impl Teacher {
 
     /// Standardised outputs.
     fn outputs(&self, x: &[f32], y: &mut [f32]) {
-        let mut hidden = self.bias.clone();
+        let mut buffer = [0.0; MAX_WIDTH];
+        let hidden = &mut buffer[..self.bias.len()];
+        hidden.copy_from_slice(&self.bias);
         for (&x, row) in x.iter().zip(self.first.chunks_exact(hidden.len())) {
             hidden.iter_mut().zip(row).for_each(|(h, w)| *h += x * w);
         }
@@ -150,17 +155,17 @@ impl Generator for Teacher {
         normals(row_seed, const { stream_number("teacher input") }, 0, inputs);
         match target {
             TeacherTarget::Class => {
-                let mut y = vec![0.0; outputs];
-                self.outputs(inputs, &mut y);
+                let mut buffer = [0.0; MAX_WIDTH];
+                let y = &mut buffer[..outputs];
+                self.outputs(inputs, y);
                 let largest = (1..outputs).fold(0, |best, o| if y[o] > y[best] { o } else { best });
                 noisy_label(largest as u32, outputs, label_noise, row_seed)
             }
             TeacherTarget::Values => {
                 self.outputs(inputs, values);
                 if label_noise > 0.0 {
-                    let mut noise = vec![0.0; outputs];
-                    normals(row_seed, const { stream_number("value noise") }, 0, &mut noise);
-                    values.iter_mut().zip(&noise).for_each(|(y, noise)| *y += label_noise * noise);
+                    let noise = Stream::new(row_seed, const { stream_number("value noise") });
+                    values.iter_mut().zip(0..).for_each(|(y, i)| *y += label_noise * noise.normal(i));
                 }
                 0
             }

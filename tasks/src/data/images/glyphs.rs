@@ -10,14 +10,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Generator, InputKind, TargetKind};
-use super::procedural::{self, RowCount, noisy_label};
+use super::canvas::{Canvas, LANES, Lane, MAX_SIDE, Shader};
 use crate::Error;
+use crate::data::dataset::{Dataset, Generator, InputKind, TargetKind};
+use crate::data::procedural::{self, RowCount, add_pixel_noise, noisy_label, sample_label_noise};
 use crate::error::check_range;
 use crate::rng::{Draws, Stream, derive_seed, sin_cos_turns, stream_number};
 
 /// Straight pieces of one stroke.
 const PIECES: usize = 4;
+
+/// Strokes of a figure at most.
+const MAX_STROKES: usize = 8;
 
 /// Warped figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,17 +53,31 @@ impl Default for GlyphsConfig {
 }
 
 impl GlyphsConfig {
-    pub(super) fn check(&self) -> Result<(), Error> {
-        check_range("data.side", self.side, 2..=32)?;
+    /// A configuration of random difficulty, 6 to 12 pixels wide.
+    pub fn sample(draws: &mut Draws) -> Self {
+        Self {
+            seed: draws.bits(),
+            side: draws.choose([6, 8, 8, 12]),
+            classes: draws.log_uniform_integer(2, 10),
+            strokes: draws.choose([1, 2, 3]),
+            warp: draws.uniform(0.1, 1.0) as f32,
+            pixel_noise: draws.uniform(0.0, 0.4) as f32,
+            rows: RowCount::sample(draws),
+            label_noise: sample_label_noise(draws, 0.2),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        check_range("data.side", self.side, 2..=MAX_SIDE)?;
         check_range("data.classes", self.classes, 2..=1000)?;
-        check_range("data.strokes", self.strokes, 1..=8)?;
+        check_range("data.strokes", self.strokes, 1..=MAX_STROKES)?;
         check_range("data.warp", self.warp, 0.0..=2.0)?;
         check_range("data.pixel_noise", self.pixel_noise, 0.0..=2.0)?;
         check_range("data.label_noise", self.label_noise, 0.0..=1.0)?;
         self.rows.check("data.rows", self.side * self.side)
     }
 
-    pub(super) fn generate(&self) -> Dataset {
+    pub(crate) fn generate(&self) -> Dataset {
         let (inputs, target) = (InputKind::grey(self.side), TargetKind::Class(self.classes));
         procedural::from_generator(Figures::new(self), inputs, target, self.rows)
     }
@@ -72,6 +90,7 @@ struct Figures {
     config: GlyphsConfig,
     /// `class × stroke`, each a polyline.
     polylines: Vec<[Point; PIECES + 1]>,
+    canvas: Canvas,
 }
 
 impl Figures {
@@ -82,7 +101,7 @@ impl Figures {
             let control = [point(), point(), point()];
             std::array::from_fn(|i| curve(&control, i as f32 / PIECES as f32))
         });
-        Self { polylines: polylines.collect(), config: config.clone() }
+        Self { polylines: polylines.collect(), canvas: Canvas::new(config.side), config: config.clone() }
     }
 }
 
@@ -120,42 +139,75 @@ impl Affine {
     }
 }
 
-/// Squared distance from `p` to the straight piece from `a` to `b`.
-fn squared_distance(p: Point, a: Point, b: Point) -> f32 {
-    let (along, to_p) = ([b[0] - a[0], b[1] - a[1]], [p[0] - a[0], p[1] - a[1]]);
-    let length = along[0] * along[0] + along[1] * along[1];
-    let t = ((to_p[0] * along[0] + to_p[1] * along[1]) / length.max(1e-12)).clamp(0.0, 1.0);
-    let gap = [to_p[0] - t * along[0], to_p[1] - t * along[1]];
-    gap[0] * gap[0] + gap[1] * gap[1]
+/// A straight piece from `start` to `start + along`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Piece {
+    start: Point,
+    along: Point,
+    /// `along / |along|²`, zero for a piece without length.
+    along_per_square: Point,
+}
+
+impl Piece {
+    fn new(a: Point, b: Point) -> Self {
+        let along = [b[0] - a[0], b[1] - a[1]];
+        let inverse = 1.0 / (along[0] * along[0] + along[1] * along[1]).max(1e-12);
+        Self { start: a, along, along_per_square: along.map(|axis| axis * inverse) }
+    }
+
+    /// Squared distance to the nearest point of the piece.
+    #[inline(always)]
+    fn squared_distance(&self, x: f32, y: f32) -> f32 {
+        let (x, y) = (x - self.start[0], y - self.start[1]);
+        let t = (x * self.along_per_square[0] + y * self.along_per_square[1]).clamp(0.0, 1.0);
+        let (gap_x, gap_y) = (x - t * self.along[0], y - t * self.along[1]);
+        gap_x * gap_x + gap_y * gap_y
+    }
+}
+
+/// The ink of a pen along pieces.
+struct Strokes<'a> {
+    pieces: &'a [Piece],
+    /// `1 / w²`.
+    inverse_pen_square: f32,
+}
+
+impl Shader for Strokes<'_> {
+    #[inline(always)]
+    fn shade(&self, x: &Lane, y: &Lane) -> Lane {
+        let mut nearest = [f32::INFINITY; LANES];
+        for piece in self.pieces {
+            for lane in 0..LANES {
+                nearest[lane] = nearest[lane].min(piece.squared_distance(x[lane], y[lane]));
+            }
+        }
+        for value in &mut nearest {
+            let ratio = *value * self.inverse_pen_square;
+            *value = 1.0 / (1.0 + ratio * ratio);
+        }
+        nearest
+    }
 }
 
 impl Generator for Figures {
     fn row(&self, id: u64, inputs: &mut [f32], _values: &mut [f32]) -> u32 {
-        let GlyphsConfig { seed, side, classes, strokes, warp, pixel_noise, label_noise, .. } = self.config;
+        let GlyphsConfig { seed, classes, strokes, warp, pixel_noise, label_noise, .. } = self.config;
         let row_seed = derive_seed(seed, id);
         let class = Stream::new(row_seed, const { stream_number("glyph class") }).below(0, classes as u64) as usize;
         let affine = Affine::random(warp, row_seed);
-        let pixel = 2.0 / side as f32;
-        // A pen of 0.6 pixels, but never thinner than that of an image of 16 pixels.
-        let pen = (0.6 * pixel).max(0.075);
-        inputs.fill(f32::INFINITY);
-        for polyline in &self.polylines[class * strokes..][..strokes] {
+        let mut pieces = [Piece::default(); MAX_STROKES * PIECES];
+        let polylines = &self.polylines[class * strokes..][..strokes];
+        for (pieces, polyline) in pieces.chunks_exact_mut(PIECES).zip(polylines) {
             let warped = polyline.map(|point| affine.apply(point));
-            for piece in warped.windows(2) {
-                for (i, nearest) in inputs.iter_mut().enumerate() {
-                    let centre = [(i % side) as f32 + 0.5, (i / side) as f32 + 0.5].map(|at| at * pixel - 1.0);
-                    *nearest = nearest.min(squared_distance(centre, piece[0], piece[1]));
-                }
+            for (piece, ends) in pieces.iter_mut().zip(warped.windows(2)) {
+                *piece = Piece::new(ends[0], ends[1]);
             }
         }
-        let noise = Stream::new(row_seed, const { stream_number("glyph pixels") });
-        for (i, value) in inputs.iter_mut().enumerate() {
-            let ratio = *value / (pen * pen);
-            *value = 1.0 / (1.0 + ratio * ratio);
-            if pixel_noise > 0.0 {
-                *value += pixel_noise * noise.normal(i as u64);
-            }
-        }
+        // A pen of 0.6 pixels, but never thinner than that of an image of 16 pixels.
+        let pen = (0.6 * self.canvas.pixel).max(0.075);
+        let pieces = &pieces[..strokes * PIECES];
+        self.canvas.paint(&Strokes { pieces, inverse_pen_square: 1.0 / (pen * pen) }, inputs);
+        add_pixel_noise(inputs, pixel_noise, row_seed);
         noisy_label(class as u32, classes, label_noise, row_seed)
     }
 }
@@ -189,8 +241,9 @@ mod tests {
 
     #[test]
     fn the_distance_to_a_piece_is_measured_to_its_ends_too() {
-        assert_eq!(squared_distance([0.0, 2.0], [-1.0, 0.0], [1.0, 0.0]), 4.0);
-        assert_eq!(squared_distance([3.0, 0.0], [-1.0, 0.0], [1.0, 0.0]), 4.0);
-        assert_eq!(squared_distance([3.0, 4.0], [0.0, 0.0], [0.0, 0.0]), 25.0);
+        let distance = |p: Point, a, b| Piece::new(a, b).squared_distance(p[0], p[1]);
+        assert_eq!(distance([0.0, 2.0], [-1.0, 0.0], [1.0, 0.0]), 4.0);
+        assert_eq!(distance([3.0, 0.0], [-1.0, 0.0], [1.0, 0.0]), 4.0);
+        assert_eq!(distance([3.0, 4.0], [0.0, 0.0], [0.0, 0.0]), 25.0);
     }
 }

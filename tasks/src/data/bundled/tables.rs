@@ -1,62 +1,42 @@
-//! The real data sets that are bundled: parsed, checked, split and standardised.
+//! The real data sets that are bundled: parsed, checked and split.
 //!
-//! Four fifths of the rows are trained on; a fixed permutation decides which. Columns are standardised with the mean
-//! and deviation of the training rows; pixels of digits are divided by 16 instead, and a real target is standardised like
-//! a column. The origin and the licence of each file stand in `tasks/data/README.md`.
+//! Columns are standardised; pixels of digits are divided by 16 instead. The origin and the licence of each file stand in `tasks/data/README.md`.
 
-use std::io::Read;
 use std::str::FromStr;
 
-use super::dataset::{Dataset, InputKind, Rows, TargetKind};
 use crate::Error;
-use crate::rng::{Stream, stream_number};
-
-/// Bytes of text in a bundled file at most: a damaged archive cannot fill the memory.
-const MAX_TEXT_BYTES: u64 = 16 << 20;
+use crate::data::dataset::{Dataset, InputKind};
+use crate::data::table::{Column, Features, Table};
 
 /// Pixels of the digits run from 0 to 16.
 const DIGIT_INK: f32 = 16.0;
 
-/// A table as it is read: `rows × width` features, and a class or a number for each row.
-#[derive(Debug, PartialEq)]
-struct Table {
-    width: usize,
-    features: Vec<f32>,
-    target: Column,
-}
-
-#[derive(Debug, PartialEq)]
-enum Column {
-    Labels { labels: Vec<u32>, classes: usize },
-    Numbers(Vec<f32>),
-}
-
-pub(super) fn digits() -> Result<Dataset, Error> {
+pub(in crate::data) fn digits() -> Result<Dataset, Error> {
     let file = "digits.csv.gz";
-    let text = decompress(file, include_bytes!("../../data/digits.csv.gz"))?;
+    let text = decompress(file, include_bytes!("../../../data/digits.csv.gz"))?;
     let mut table = parse_labelled(file, text.lines(), 0, Shape { rows: 1797, width: 64, classes: 10 })?;
     table.features.iter_mut().for_each(|ink| *ink /= DIGIT_INK);
     Ok(table.split(InputKind::grey(8), Features::AsTheyAre))
 }
 
-pub(super) fn breast_cancer() -> Result<Dataset, Error> {
+pub(in crate::data) fn breast_cancer() -> Result<Dataset, Error> {
     let shape = Shape { rows: 569, width: 30, classes: 2 };
-    let table = parse_with_header("breast_cancer.csv", include_str!("../../data/breast_cancer.csv"), shape)?;
+    let table = parse_with_header("breast_cancer.csv", include_str!("../../../data/breast_cancer.csv"), shape)?;
     let inputs = InputKind::Features(table.width);
     Ok(table.split(inputs, Features::Standardised))
 }
 
-pub(super) fn wine() -> Result<Dataset, Error> {
+pub(in crate::data) fn wine() -> Result<Dataset, Error> {
     let shape = Shape { rows: 178, width: 13, classes: 3 };
-    let table = parse_with_header("wine_data.csv", include_str!("../../data/wine_data.csv"), shape)?;
+    let table = parse_with_header("wine_data.csv", include_str!("../../../data/wine_data.csv"), shape)?;
     let inputs = InputKind::Features(table.width);
     Ok(table.split(inputs, Features::Standardised))
 }
 
-pub(super) fn diabetes() -> Result<Dataset, Error> {
+pub(in crate::data) fn diabetes() -> Result<Dataset, Error> {
     let (file, target_file) = ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz");
-    let text = decompress(file, include_bytes!("../../data/diabetes_data_raw.csv.gz"))?;
-    let target_text = decompress(target_file, include_bytes!("../../data/diabetes_target.csv.gz"))?;
+    let text = decompress(file, include_bytes!("../../../data/diabetes_data_raw.csv.gz"))?;
+    let target_text = decompress(target_file, include_bytes!("../../../data/diabetes_target.csv.gz"))?;
     let (rows, width) = (442, 10);
     let features = parse_numbers(file, text.lines(), 0, ' ', rows, width)?;
     let target = parse_numbers(target_file, target_text.lines(), 0, ' ', rows, 1)?;
@@ -73,11 +53,10 @@ struct Shape {
     classes: usize,
 }
 
-fn decompress(file: &str, bytes: &[u8]) -> Result<String, Error> {
-    let mut text = String::new();
-    let mut limited = flate2::read::GzDecoder::new(bytes).take(MAX_TEXT_BYTES);
-    limited.read_to_string(&mut text).map_err(|error| Error::corrupt(file, format!("not gzipped text: {error}")))?;
-    Ok(text)
+/// The text in a gzip archive.
+fn decompress(file: &str, archive: &[u8]) -> Result<String, Error> {
+    let bytes = super::decompress(file, archive)?;
+    String::from_utf8(bytes).map_err(|error| Error::corrupt(file, format!("not text: {error}")))
 }
 
 /// First line: `rows,width,class,class,…`; then rows.
@@ -149,67 +128,6 @@ fn parse_numbers<'a>(
     Ok(numbers)
 }
 
-/// What happens to the feature columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Features {
-    AsTheyAre,
-    Standardised,
-}
-
-impl Table {
-    /// Splits 80/20 and standardises with the statistics of the larger part.
-    fn split(mut self, inputs: InputKind, features: Features) -> Dataset {
-        let rows = self.features.len() / self.width;
-        let order = permutation(rows);
-        let (train, validation) = order.split_at(rows * 4 / 5);
-        if features == Features::Standardised {
-            standardise(&mut self.features, self.width, train);
-        }
-        let kind = match &mut self.target {
-            Column::Labels { classes, .. } => TargetKind::Class(*classes),
-            Column::Numbers(numbers) => {
-                standardise(numbers, 1, train);
-                TargetKind::Values(1)
-            }
-        };
-        let collect = |chosen: &[usize]| Rows {
-            inputs: chosen.iter().flat_map(|&row| &self.features[row * self.width..][..self.width]).copied().collect(),
-            labels: match &self.target {
-                Column::Labels { labels, .. } => chosen.iter().map(|&row| labels[row]).collect(),
-                Column::Numbers(_) => vec![0; chosen.len()],
-            },
-            values: match &self.target {
-                Column::Labels { .. } => Vec::new(),
-                Column::Numbers(numbers) => chosen.iter().map(|&row| numbers[row]).collect(),
-            },
-        };
-        Dataset::from_rows(inputs, kind, collect(train), collect(validation))
-    }
-}
-
-/// The rows in the order of their random values: fixed for each number of rows.
-fn permutation(rows: usize) -> Vec<usize> {
-    let stream = Stream::new(0, const { stream_number("held-out split") });
-    let mut order: Vec<_> = (0..rows).collect();
-    order.sort_by_key(|&row| (stream.bits(row as u64), row));
-    order
-}
-
-/// Every column of all rows gets mean 0 and deviation 1 over the rows of `train`; a constant column becomes 0.
-fn standardise(values: &mut [f32], width: usize, train: &[usize]) {
-    for column in 0..width {
-        let over_train = |f: &dyn Fn(f64) -> f64| {
-            train.iter().map(|&row| f(f64::from(values[row * width + column]))).sum::<f64>() / train.len() as f64
-        };
-        let mean = over_train(&|x| x);
-        let deviation = over_train(&|x| (x - mean) * (x - mean)).sqrt();
-        let scale = if deviation > 0.0 { 1.0 / deviation } else { 0.0 };
-        for value in values.iter_mut().skip(column).step_by(width) {
-            *value = ((f64::from(*value) - mean) * scale) as f32;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,12 +190,5 @@ mod tests {
         let expected = "wine.csv: line 2: class 3, expected a whole number from 0 to 2";
         assert_eq!(problem("2,2,a,b,c\n1,2,3\n1,2,1\n"), expected);
         assert_eq!(problem(""), "wine.csv: line 1 is \"\", expected \"2,2\" and 3 class names");
-    }
-
-    #[test]
-    fn a_truncated_archive_is_refused() {
-        let whole = include_bytes!("../../data/digits.csv.gz");
-        let error = decompress("digits.csv.gz", &whole[..whole.len() / 2]).unwrap_err();
-        assert!(error.to_string().starts_with("digits.csv.gz: not gzipped text: "), "{error}");
     }
 }

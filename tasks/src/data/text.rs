@@ -1,0 +1,90 @@
+//! Text as bytes, for language models: windows that begin anywhere.
+//!
+//! The first nine tenths of a text are trained on, the last tenth is held out; no window crosses the border. Windows
+//! overlap, so every batch is new though the text is not. Any bytes are a text: nothing is decoded.
+
+use std::sync::Arc;
+
+use super::dataset::{Dataset, Generator, Generators, InputKind, Rows, TargetKind};
+use crate::Error;
+use crate::rng::{Stream, stream_number};
+
+/// Bytes of a window at most.
+pub(super) const MAX_LENGTH: usize = 4096;
+
+/// Windows of each part that are evaluated on.
+const EVALUATION_ROWS: u64 = 512;
+
+/// Different bytes.
+const VOCABULARY: usize = 256;
+
+/// The data set of all windows of `length` bytes in the text.
+pub(super) fn windows(file: &str, text: Vec<u8>, length: usize) -> Result<Dataset, Error> {
+    let boundary = text.len() / 10 * 9;
+    let held_out = text.len() - boundary;
+    if held_out < length || boundary < length {
+        let problem = format!("{} bytes, expected at least {} for windows of {length}", text.len(), 10 * length);
+        return Err(Error::corrupt(file, problem));
+    }
+    let part = |bytes: &[u8]| {
+        let stream = Stream::new(0, const { stream_number("text window") });
+        let windows = Windows { bytes: bytes.into(), starts: (bytes.len() - length + 1) as u64, stream };
+        let mut rows = Rows::zeros(EVALUATION_ROWS as usize, length, TargetKind::NextToken);
+        rows.generate(&windows, 0..EVALUATION_ROWS, length, 0);
+        (rows, Arc::new(windows))
+    };
+    let ((train_rows, train), (validation_rows, validation)) = (part(&text[..boundary]), part(&text[boundary..]));
+    let inputs = InputKind::Tokens { vocabulary: VOCABULARY, length };
+    let dataset = Dataset::from_rows(inputs, TargetKind::NextToken, train_rows, validation_rows);
+    Ok(dataset.fresh(Generators { train, validation }))
+}
+
+/// Windows of one part of a text.
+struct Windows {
+    bytes: Box<[u8]>,
+    /// Places where a window can begin.
+    starts: u64,
+    stream: Stream,
+}
+
+impl Generator for Windows {
+    fn row(&self, id: u64, inputs: &mut [f32], _values: &mut [f32]) -> u32 {
+        let start = self.stream.below(id, self.starts) as usize;
+        inputs.iter_mut().zip(&self.bytes[start..]).for_each(|(token, &byte)| *token = f32::from(byte));
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{Batch, Split};
+
+    #[test]
+    fn windows_are_pieces_of_their_part_and_never_cross_the_border() {
+        // Training bytes rise from 0 to 179; held-out bytes rise from 200 to 219.
+        let text = (0..180).chain(200..220).collect();
+        let dataset = windows("text", text, 5).unwrap();
+        let mut rows = dataset.batch_buffer(500);
+        for (split, range) in [(Split::Train, 0..180), (Split::Validation, 200..220)] {
+            dataset.fill(Batch { seed: 1, split, index: 0 }, &mut rows);
+            let mut starts = std::collections::BTreeSet::new();
+            for window in rows.inputs.chunks(5).chain(dataset.rows(split).inputs.chunks(5)) {
+                let first = window[0] as i32;
+                assert!(range.contains(&first) && range.contains(&(first + 4)), "{window:?}");
+                assert!(window.iter().zip(first..).all(|(&byte, expected)| byte == expected as f32));
+                starts.insert(first);
+            }
+            let places = range.len() - 4;
+            assert!(starts.len() * 10 > places * 8, "{} of {places} places", starts.len());
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_text_but_a_short_one_is_refused() {
+        assert!(windows("noise", vec![0xff; 100], 8).is_ok());
+        let error = windows("short.txt", vec![b'a'; 70], 8).unwrap_err();
+        assert_eq!(error.to_string(), "short.txt: 70 bytes, expected at least 80 for windows of 8");
+        assert!(windows("empty", Vec::new(), 1).is_err());
+    }
+}

@@ -12,7 +12,7 @@ use velo_tasks::{Batch, Split, worker};
 fn gradients(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("gradient");
     for name in ["digits_logistic", "digits_mlp", "digits_tanh_deep", "digits_autoencoder", "diabetes_mlp"] {
-        for backend in [Backend::Dense, Backend::Autodiff] {
+        for backend in [Backend::Graph, Backend::Autodiff] {
             let mut task = named(name).expect("a task of that name").build_with(backend).expect("a sound task");
             let mut params = vec![0.0; task.layout().len()];
             let mut grads = params.clone();

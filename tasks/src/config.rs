@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::augmentations::{self, Augmentation};
 use crate::data::DataConfig;
 use crate::error::check_range;
-use crate::models::{Backend, Loss, MlpTask, ModelConfig};
+use crate::models::{Backend, Loss, ModelConfig, ModelTask};
 use crate::{Error, Task};
 
 /// Everything that a task follows from. Equal configurations build tasks with equal bits.
@@ -34,8 +34,7 @@ impl TaskConfig {
     /// [`Error::InvalidField`] naming the field and its bounds.
     pub fn check(&self) -> Result<(), Error> {
         self.data.check()?;
-        let ModelConfig::Mlp(mlp) = &self.model;
-        mlp.check()?;
+        self.model.check()?;
         check_range("batch_size", self.batch_size, 1..=65_536)?;
         self.augmentations.iter().try_for_each(Augmentation::check)
     }
@@ -43,7 +42,7 @@ impl TaskConfig {
     /// The task itself.
     ///
     /// # Errors
-    /// Those of [`check`](Self::check); [`Error::InvalidField`] for a loss that does not fit the data;
+    /// Those of [`check`](Self::check); [`Error::InvalidField`] for a loss or a model that does not fit the data;
     /// [`Error::CorruptData`] for a damaged data file.
     pub fn build(&self) -> Result<Box<dyn Task>, Error> {
         self.build_with(Backend::default())
@@ -57,8 +56,7 @@ impl TaskConfig {
         self.check()?;
         let (data, batch_size) = augmentations::prepare(&self.augmentations, &self.data, self.batch_size);
         let data = data.load()?;
-        let ModelConfig::Mlp(mlp) = &self.model;
-        let task = MlpTask::new(&self.name, mlp, self.loss, data, batch_size, backend)?;
+        let task = ModelTask::new(&self.name, &self.model, self.loss, data, batch_size, backend)?;
         let plain: Box<dyn Task> = Box::new(task);
         Ok(self.augmentations.iter().fold(plain, |task, augmentation| augmentation.wrap(task)))
     }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::config::TaskConfig;
 use crate::data::{DataConfig, GaussianMixtureConfig, GlyphsConfig, RowCount, TeacherConfig, TeacherTarget};
-use crate::models::{Activation, Loss, MlpConfig, ModelConfig};
+use crate::models::{Activation, Loss, MlpConfig, ModelConfig, Normalisation};
 use crate::rng::{Draws, stream_number};
 
 /// A distribution over tasks.
@@ -167,6 +167,7 @@ fn mlp(draws: &mut Draws, output_scale: impl FnOnce(&mut Draws) -> f32) -> MlpCo
     MlpConfig {
         hidden: (0..depth).map(|_| width(draws)).collect(),
         activation: draws.choose([Activation::Relu, Activation::Tanh, Activation::Silu, Activation::Gelu]),
+        normalisation: Normalisation::None,
         init_gain: draws.log_uniform(0.4, 2.0) as f32,
         output_scale: output_scale(draws),
     }
@@ -295,7 +296,7 @@ mod tests {
             let draws: Vec<_> = (0..500).map(|seed| family.sample(seed)).collect();
             draws.iter().for_each(|draw| draw.check().unwrap());
             let hidden = |draw: &TaskConfig| {
-                let ModelConfig::Mlp(mlp) = &draw.model;
+                let ModelConfig::Mlp(mlp) = &draw.model else { unreachable!("families of MLPs") };
                 mlp.hidden.clone()
             };
             let wide = draws.iter().filter(|draw| hidden(draw).contains(&128)).count();

@@ -62,4 +62,9 @@ pub trait Task: Send {
     /// The loss of a model that has learned nothing but the mean of its targets: `ln C` for `C` balanced
     /// classes, the variance for a squared error. Losses of different tasks are compared relative to it.
     fn reference_loss(&self) -> f32;
+
+    /// Floating-point operations of the matrix products of one gradient, where somebody counted them.
+    fn flops_per_gradient(&self) -> Option<u64> {
+        None
+    }
 }

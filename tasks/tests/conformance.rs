@@ -47,7 +47,7 @@ fn gradients_agree_with_differences_of_a_double_precision_loss() {
     for config in all_tasks() {
         let batch = train_batch(5, 11);
         let reference = Reference::new(&config, batch);
-        for backend in [Backend::Dense, Backend::Autodiff] {
+        for backend in [Backend::Graph, Backend::Autodiff] {
             let mut task = config.build_with(backend).unwrap();
             let params = some_params(task.as_ref());
             let (loss, grads) = gradient(task.as_mut(), &params, batch);
@@ -160,7 +160,7 @@ fn any_thread_computes_the_same_bits() {
 #[test]
 fn a_classifier_with_a_zero_output_layer_starts_at_the_logarithm_of_the_classes() {
     for mut config in all_tasks().into_iter().filter(|config| config.loss == Loss::SoftmaxCrossEntropy) {
-        let ModelConfig::Mlp(mlp) = &mut config.model;
+        let ModelConfig::Mlp(mlp) = &mut config.model else { unreachable!("an MLP") };
         mlp.output_scale = 0.0;
         let classes = config.data.load().unwrap().outputs() as f32;
         let mut task = config.build().unwrap();
@@ -197,7 +197,7 @@ fn impossible_shapes_are_refused_by_the_name_of_the_field() {
     };
     let hidden = |widths: &'static [usize]| {
         complaint(&|config| {
-            let ModelConfig::Mlp(mlp) = &mut config.model;
+            let ModelConfig::Mlp(mlp) = &mut config.model else { unreachable!("an MLP") };
             mlp.hidden = widths.to_vec();
         })
     };
@@ -206,7 +206,7 @@ fn impossible_shapes_are_refused_by_the_name_of_the_field() {
     assert_eq!(complaint(&|config| config.batch_size = 0), "batch_size is 0, expected 1 to 65536");
     assert_eq!(
         complaint(&|config| config.loss = Loss::Huber),
-        "loss is Huber, expected a loss for targets of kind Class(10)"
+        "loss is Huber, expected a loss for inputs of kind Image { channels: 1, height: 8, width: 8 } and targets of kind Class(10)"
     );
     let from_ron = |data: &str| {
         let text = format!(

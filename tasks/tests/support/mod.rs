@@ -20,7 +20,9 @@ impl Reference {
         let data = config.data.load().unwrap();
         let mut rows = data.batch_buffer(config.batch_size);
         data.fill(batch, &mut rows);
-        let ModelConfig::Mlp(MlpConfig { hidden, activation, .. }) = config.model.clone();
+        let ModelConfig::Mlp(MlpConfig { hidden, activation, .. }) = config.model.clone() else {
+            unreachable!("an MLP")
+        };
         let outputs = if config.loss == Loss::AutoEncoding { data.input_width() } else { data.outputs() };
         Self { hidden, activation, loss: config.loss, inputs: data.input_width(), outputs, rows }
     }
@@ -69,6 +71,7 @@ impl Reference {
             Loss::AutoEncoding => mean(&|e| e * e, &input),
             Loss::MeanSquaredError => mean(&|e| e * e, &self.values(row)),
             Loss::Huber => mean(&|e| if e.abs() > 1.0 { e.abs() - 0.5 } else { 0.5 * e * e }, &self.values(row)),
+            other => unreachable!("no MLP here is trained for {other:?}"),
         }
     }
 
@@ -82,6 +85,8 @@ fn activate(activation: Activation, x: f64) -> f64 {
         Activation::Relu => x.max(0.0),
         Activation::Tanh => x.tanh(),
         Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Sin => x.sin(),
+        Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         Activation::Gelu => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh()),
     }
 }

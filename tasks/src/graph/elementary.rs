@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! x = n ln 2 + r, |r| ≤ ½ ln 2      eˣ - 1 = 2ⁿ (eʳ - 1) + (2ⁿ - 1)      eʳ - 1 = r + r²/2! + … + r⁷/7!
+//! sin x = (-1)ⁿ sin(x - n π) and cos x = -(-1)ⁿ sin(x - (n + ½) π), the difference within ± ½ π
 //! ```
 //!
-//! Accurate to a few units in the last place; `NaN` stays `NaN`, arguments beyond ±87 are taken as ±87.
+//! Accurate to a few units in the last place (sine and cosine: of one, for arguments up to a thousand); `NaN` stays
+//! `NaN`; to the exponential, arguments beyond ±87 are ±87.
 
 use super::simd::Instructions;
 
@@ -33,14 +35,14 @@ fn split_exp<I: Instructions>(x: f32) -> (f32, f32) {
 
 /// `eˣ`.
 #[inline(always)]
-pub(super) fn exp<I: Instructions>(x: f32) -> f32 {
+pub(crate) fn exp<I: Instructions>(x: f32) -> f32 {
     let (power, rest) = split_exp::<I>(x);
     I::multiply_add(power, rest, power)
 }
 
 /// `tanh x = e / (e + 2)` with `e = e²ˣ - 1`, which loses nothing near zero.
 #[inline(always)]
-pub(super) fn tanh<I: Instructions>(x: f32) -> f32 {
+pub(crate) fn tanh<I: Instructions>(x: f32) -> f32 {
     let (power, rest) = split_exp::<I>(2.0 * x);
     let e = I::multiply_add(power, rest, power - 1.0);
     e / (e + 2.0)
@@ -48,8 +50,43 @@ pub(super) fn tanh<I: Instructions>(x: f32) -> f32 {
 
 /// `1 / (1 + e⁻ˣ)`.
 #[inline(always)]
-pub(super) fn sigmoid<I: Instructions>(x: f32) -> f32 {
+pub(crate) fn sigmoid<I: Instructions>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<I>(-x))
+}
+
+/// `π` in three parts, the first two with enough trailing zeros that their small multiples are exact.
+const PI_HIGH: f32 = 3.140_625;
+const PI_MIDDLE: f32 = 9.670_257_6e-4;
+const PI_LOW: f32 = 6.278_329_6e-7;
+
+/// `(-1)ⁿ sin(x - (n + shift) π)` with `n` the nearest integer to `x / π - shift`.
+#[inline(always)]
+fn sin_shifted<I: Instructions>(x: f32, shift: f32) -> f32 {
+    let rounded = I::multiply_add(x, std::f32::consts::FRAC_1_PI, -shift) + ROUNDING;
+    let n = rounded - ROUNDING;
+    let multiple = n + shift;
+    let r = I::multiply_add(multiple, -PI_HIGH, x);
+    let r = I::multiply_add(multiple, -PI_LOW, I::multiply_add(multiple, -PI_MIDDLE, r));
+    let square = r * r;
+    let mut series = 1.0 / 6_227_020_800.0;
+    for coefficient in [-1.0 / 39_916_800.0, 1.0 / 362_880.0, -1.0 / 5040.0, 1.0 / 120.0, -1.0 / 6.0] {
+        series = I::multiply_add(series, square, coefficient);
+    }
+    let sine = I::multiply_add(series * square, r, r);
+    // The lowest bit of `rounded` is that of `n`: moved up, it is a sign.
+    f32::from_bits(sine.to_bits() ^ (rounded.to_bits() << 31))
+}
+
+/// `sin x`.
+#[inline(always)]
+pub(crate) fn sin<I: Instructions>(x: f32) -> f32 {
+    sin_shifted::<I>(x, 0.0)
+}
+
+/// `cos x`.
+#[inline(always)]
+pub(crate) fn cos<I: Instructions>(x: f32) -> f32 {
+    -sin_shifted::<I>(x, 0.5)
 }
 
 #[cfg(test)]
@@ -67,6 +104,23 @@ mod tests {
             assert!(close(tanh::<Plain>(x), wide.tanh()) && close(tanh::<Fused>(x), wide.tanh()), "tanh {x}");
             assert!(close(sigmoid::<Fused>(x), 1.0 / (1.0 + (-wide).exp())), "sigmoid {x}");
         }
+    }
+
+    #[test]
+    fn sine_and_cosine_agree_with_the_library() {
+        for i in -100_000..=100_000 {
+            let x = i as f32 * 1e-2;
+            let wide = f64::from(x);
+            for (value, exact) in [
+                (sin::<Fused>(x), wide.sin()),
+                (sin::<Plain>(x), wide.sin()),
+                (cos::<Fused>(x), wide.cos()),
+                (cos::<Plain>(x), wide.cos()),
+            ] {
+                assert!((f64::from(value) - exact).abs() < 3e-7, "{x}: {value} against {exact}");
+            }
+        }
+        assert!(sin::<Fused>(f32::NAN).is_nan() && cos::<Plain>(f32::NAN).is_nan());
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //!
 //! Everything a kernel calls must be `#[inline(always)]`, or it is compiled for the baseline only; for the same reason
 //! kernels use `for` loops, because the body of a `for_each` may become a function of its own.
+//!
+//! The macro `kernel!` writes such a type, and the function that runs it, around a body that reads like a function.
 
 /// Elements of the widest vector.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// An instruction set, as far as kernels can tell.
-pub(super) trait Instructions {
+pub(crate) trait Instructions {
     /// `a · b + c`, rounded once where that is one instruction.
     fn multiply_add(a: f32, b: f32, c: f32) -> f32;
 
@@ -26,7 +28,7 @@ pub(super) trait Instructions {
 }
 
 /// A computation to be compiled for each instruction set.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     /// What it computes.
     type Output;
 
@@ -35,7 +37,7 @@ pub(super) trait Kernel {
 }
 
 /// Runs `kernel` on the widest instructions there are.
-pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
+pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
@@ -52,10 +54,10 @@ pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
 }
 
 /// Separate multiplications and additions.
-pub(super) struct Plain;
+pub(crate) struct Plain;
 
 /// Fused multiplications and additions, in whatever vectors the compiler finds.
-pub(super) struct Fused;
+pub(crate) struct Fused;
 
 impl Instructions for Plain {
     #[inline(always)]
@@ -130,3 +132,33 @@ mod x86 {
         }
     }
 }
+
+/// Declares a function over a scalar type whose body is compiled for each instruction set: the body may name the
+/// scalar, the instructions and the tile height that stand between the angle brackets.
+///
+/// A macro, because no function can take another one that is still generic over its instructions.
+macro_rules! kernel {
+    ($(#[$attribute:meta])* $visibility:vis fn $name:ident<$scalar:ident, $instructions:ident, $rows:ident>
+        ($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? $body:block) => {
+        $(#[$attribute])*
+        $visibility fn $name<'a, $scalar: crate::graph::real::Real>($($argument: $type),*) $(-> $output)? {
+            struct Call<'a, $scalar: crate::graph::real::Real> {
+                $($argument: $type,)*
+                scalar: std::marker::PhantomData<&'a $scalar>,
+            }
+            impl<'a, $scalar: crate::graph::real::Real> crate::graph::simd::Kernel for Call<'a, $scalar> {
+                type Output = crate::graph::simd::kernel!(@output $($output)?);
+
+                #[inline(always)]
+                fn run<$instructions: crate::graph::simd::Instructions, const $rows: usize>(self) -> Self::Output {
+                    let Self { $($argument,)* scalar: _ } = self;
+                    $body
+                }
+            }
+            <$scalar as crate::graph::real::Real>::run(Call { $($argument,)* scalar: std::marker::PhantomData })
+        }
+    };
+    (@output $output:ty) => { $output };
+    (@output) => { () };
+}
+pub(crate) use kernel;

@@ -170,12 +170,14 @@ fn fifty_steps_equal_those_on_plain_slices() {
 }
 
 #[test]
-fn the_learning_rate_multiplies_the_configured_one() {
+fn the_learning_rate_multiplies_the_configured_one_in_that_step() {
     let model = Model::new();
     let mut optimizer = BurnOptimizer::new(&model, &config("sgd")).unwrap();
+    optimizer.optimizer_mut().set_step_multiplier(0.5);
     let (loss, gradients) = model.loss();
     let grads = model.flat_gradients(&gradients);
-    let after = optimizer.step(10.0, model.clone(), gradients, loss).unwrap();
+    let after = optimizer.step(20.0, model.clone(), gradients, loss).unwrap();
+    assert_eq!(optimizer.optimizer().step_multiplier(), 0.5);
     for ((before, after), grad) in model.flat().iter().zip(after.flat()).zip(grads) {
         assert!((before - 0.2 * grad - after).abs() < 1e-6, "{before} with gradient {grad} became {after}");
     }

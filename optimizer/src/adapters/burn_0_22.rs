@@ -91,7 +91,7 @@ impl BurnOptimizer {
     }
 
     /// One update, which gives `module` back. `loss` is the training loss that `gradients` belong to;
-    /// `learning_rate` becomes the [step multiplier](Optimizer::step_multiplier), for which 1.0 is native.
+    /// `learning_rate`, from a scheduler of burn or simply 1.0, multiplies the optimizer's own rate in this step.
     ///
     /// A trained parameter without a gradient counts as having one of zeros, and is
     /// [counted](Self::missing_gradients).
@@ -120,8 +120,11 @@ impl BurnOptimizer {
         module.visit(&mut read);
         let missing = read.missing;
         read.problem.map_or(Ok(()), Err)?;
-        self.optimizer.set_step_multiplier(learning_rate as f32);
-        self.optimizer.step(&mut self.params, &self.grads, loss)?;
+        let multiplier = self.optimizer.step_multiplier();
+        self.optimizer.set_step_multiplier(multiplier * learning_rate as f32);
+        let outcome = self.optimizer.step(&mut self.params, &self.grads, loss);
+        self.optimizer.set_step_multiplier(multiplier);
+        outcome?;
         self.missing_gradients += missing;
         Ok(module.map(&mut Write { params: &self.params, position: 0 }))
     }

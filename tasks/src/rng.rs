@@ -15,6 +15,7 @@
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A bijection of 64-bit words in which every input bit moves every output bit.
+#[inline(always)]
 const fn mix(mut word: u64) -> u64 {
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -52,13 +53,13 @@ impl Stream {
     }
 
     /// 64 random bits.
-    #[inline]
+    #[inline(always)]
     pub const fn bits(&self, index: u64) -> u64 {
         mix(self.b ^ mix(self.a.wrapping_add(index.wrapping_mul(GOLDEN))))
     }
 
     /// Uniform in `[0, 1)`, a multiple of `2⁻⁵³`.
-    #[inline]
+    #[inline(always)]
     pub const fn uniform(&self, index: u64) -> f64 {
         (self.bits(index) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
@@ -79,6 +80,22 @@ impl Stream {
 
     /// Standard normals number `first`, `first + 1`, …: `out` is the same whatever pieces it is asked for in.
     pub fn normals(&self, first: u64, out: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if x86::has_avx512() {
+                // SAFETY: the processor has the features that the function is compiled for.
+                return unsafe { x86::normals_avx512(self, first, out) };
+            }
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: as above.
+                return unsafe { x86::normals_avx2(self, first, out) };
+            }
+        }
+        self.normals_in_any_width(first, out);
+    }
+
+    #[inline(always)]
+    fn normals_in_any_width(&self, first: u64, out: &mut [f32]) {
         let (head, rest) = out.split_at_mut(((first % 2) as usize).min(out.len()));
         for value in head.iter_mut() {
             *value = self.normal(first);
@@ -97,8 +114,23 @@ impl Stream {
     ///
     /// A value is a standardised sum of four random bytes, and word `first + i` of the stream makes the values `2 i` and `2 i + 1`.
     /// Its fourth moment is 2.7 instead of 3; it takes a tenth of the time of [`normals`](Self::normals).
-    #[inline]
     pub fn bell_noise(&self, first: u64, out: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if x86::has_avx512() {
+                // SAFETY: the processor has the features that the function is compiled for.
+                return unsafe { x86::bell_noise_avx512(self, first, out) };
+            }
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: as above.
+                return unsafe { x86::bell_noise_avx2(self, first, out) };
+            }
+        }
+        self.bell_noise_in_any_width(first, out);
+    }
+
+    #[inline(always)]
+    fn bell_noise_in_any_width(&self, first: u64, out: &mut [f32]) {
         // The mean of four bytes is 510 and their variance (256² - 1) / 3.
         const INVERSE_DEVIATION: f32 = 0.006_765_875;
         const EVEN_BYTES: u64 = 0x00ff_00ff_00ff_00ff;
@@ -119,13 +151,47 @@ impl Stream {
     }
 
     /// Box–Muller: `√(-2 ln u) · (cos 2πv, sin 2πv)`.
-    #[inline]
+    #[inline(always)]
     fn normal_pair(&self, pair: u64) -> [f32; 2] {
         // In (0, 1], or the logarithm would be infinite.
         let u = ((self.bits(2 * pair) >> 11) + 1) as f64 * (1.0 / (1u64 << 53) as f64);
         let (sine, cosine) = sin_cos_turns(self.uniform(2 * pair + 1));
         let radius = (-2.0 * ln_unit(u)).sqrt();
         [(radius * cosine) as f32, (radius * sine) as f32]
+    }
+}
+
+/// Long runs of values compiled for wide vectors, two to six times as fast as the baseline. Nothing is fused or reordered, so
+/// the bits are the same.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Stream;
+
+    /// What the functions below named for AVX-512 are compiled for.
+    pub(super) fn has_avx512() -> bool {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2")]
+    pub(super) fn normals_avx512(stream: &Stream, first: u64, out: &mut [f32]) {
+        stream.normals_in_any_width(first, out);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn normals_avx2(stream: &Stream, first: u64, out: &mut [f32]) {
+        stream.normals_in_any_width(first, out);
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2")]
+    pub(super) fn bell_noise_avx512(stream: &Stream, first: u64, out: &mut [f32]) {
+        stream.bell_noise_in_any_width(first, out);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn bell_noise_avx2(stream: &Stream, first: u64, out: &mut [f32]) {
+        stream.bell_noise_in_any_width(first, out);
     }
 }
 
@@ -139,6 +205,7 @@ pub fn normals(seed: u64, stream: u64, index: u64, out: &mut [f32]) {
 /// Sine and cosine of `turns · 2π` for `turns` in `[0, 1)`, to about 1e-12.
 ///
 /// The angle is reduced to `θ` in `[-π/4, π/4]` around the nearest quarter turn, where the Taylor series end.
+#[inline(always)]
 pub(crate) fn sin_cos_turns(turns: f64) -> (f64, f64) {
     // Truncating a positive number rounds down; the sum makes it round to nearest.
     let quarter = (turns * 4.0 + 0.5) as u32;
@@ -158,6 +225,7 @@ pub(crate) fn sin_cos_turns(turns: f64) -> (f64, f64) {
 /// Natural logarithm of a normal number in `(0, 1]`, to about 1e-15.
 ///
 /// `x = 2ᵉ·m` with `m` in `[√½, √2)`; `ln m = 2 (f + f³/3 + f⁵/5 + …)` with `f = (m-1)/(m+1)`.
+#[inline(always)]
 fn ln_unit(x: f64) -> f64 {
     // Adding the distance from √½ to 1 in bits moves the boundary between exponents from 1 to √2.
     const SQRT_HALF_BITS: u64 = 0x3fe6_a09e_667f_3bcd;
@@ -173,6 +241,7 @@ fn ln_unit(x: f64) -> f64 {
 }
 
 /// The polynomial with these coefficients, lowest first.
+#[inline(always)]
 fn horner<const N: usize>(x: f64, coefficients: [f64; N]) -> f64 {
     coefficients.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient)
 }
@@ -258,6 +327,20 @@ mod tests {
             }
         }
         assert_eq!(Stream::new(5, 9).normal(107), whole[7]);
+    }
+
+    #[test]
+    fn wide_vectors_give_the_bits_of_the_baseline() {
+        let stream = Stream::new(4, 2);
+        for length in 0..70 {
+            let [mut wide, mut plain] = [vec![0.0; length], vec![0.0; length]];
+            stream.normals(length as u64, &mut wide);
+            stream.normals_in_any_width(length as u64, &mut plain);
+            assert_eq!(wide, plain);
+            stream.bell_noise(length as u64, &mut wide);
+            stream.bell_noise_in_any_width(length as u64, &mut plain);
+            assert_eq!(wide, plain);
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Augmentation {
         }
     }
 
-    /// `task` in this disguise; unchanged by those that [`prepare`] has already applied.
+    /// `task` in this disguise; unchanged by a reduced batch or label noise, which a task is built with.
     pub fn wrap(&self, task: Box<dyn Task>) -> Box<dyn Task> {
         match *self {
             Self::Reparametrise { scope, decades, seed } => reparametrise::wrap(task, scope, decades, seed),

@@ -54,6 +54,18 @@ pub(crate) fn noisy_label(label: u32, classes: usize, label_noise: f32, row_seed
     if noise.uniform(0) < f64::from(label_noise) { noise.below(1, classes as u64) as u32 } else { label }
 }
 
+/// `work` on `len` zeros that are not allocated, at most 1024: few rows need so many, and clearing them takes longer than most rows.
+#[inline(always)]
+pub(crate) fn on_stack<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    if len <= 64 {
+        work(&mut [0.0; 64][..len])
+    } else if len <= 256 {
+        work(&mut [0.0; 256][..len])
+    } else {
+        work(&mut [0.0; 1024][..len])
+    }
+}
+
 /// Adds bell-shaped noise of this standard deviation: a pure function of the row's seed.
 pub(crate) fn add_pixel_noise(pixels: &mut [f32], deviation: f32, row_seed: u64) {
     if deviation == 0.0 {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::TeacherTarget;
 use crate::Error;
 use crate::data::dataset::{Dataset, Generator, InputKind, TargetKind};
-use crate::data::procedural::{self, RowCount, noisy_label, sample_label_noise};
+use crate::data::procedural::{self, RowCount, noisy_label, on_stack, sample_label_noise};
 use crate::error::check_range;
 use crate::rng::{Draws, Stream, derive_seed, normals, stream_number};
 
@@ -118,19 +118,28 @@ impl Spectrum {
     }
 }
 
+/// The inner product, in eight sums that do not wait for each other.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a_groups, a_rest) = a.as_chunks::<8>();
+    let (b_groups, b_rest) = b.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (a, b) in a_groups.iter().zip(b_groups) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
 impl Generator for Spectrum {
     fn row(&self, id: u64, inputs: &mut [f32], values: &mut [f32]) -> u32 {
         let IllConditionedConfig { seed, outputs, target, label_noise, .. } = self.config;
         let row_seed = derive_seed(seed, id);
         normals(row_seed, const { stream_number("ill-conditioned row") }, 0, inputs);
         let label = match target {
-            TeacherTarget::Class => {
-                let mut buffer = [0.0; MAX_OUTPUTS];
-                let y = &mut buffer[..outputs];
+            TeacherTarget::Class => on_stack(outputs, |y| {
                 self.add_outputs(inputs, y);
                 let largest = (1..outputs).fold(0, |best, o| if y[o] > y[best] { o } else { best });
                 noisy_label(largest as u32, outputs, label_noise, row_seed)
-            }
+            }),
             TeacherTarget::Values => {
                 let noise = Stream::new(row_seed, const { stream_number("value noise") });
                 values.iter_mut().zip(0..).for_each(|(y, i)| *y = label_noise * noise.normal(i));
@@ -140,8 +149,8 @@ impl Generator for Spectrum {
         };
         inputs.iter_mut().zip(&self.deviations).for_each(|(x, deviation)| *x *= deviation);
         for mirror in self.mirrors.chunks_exact(inputs.len()) {
-            let along: f32 = inputs.iter().zip(mirror).map(|(x, m)| x * m).sum();
-            inputs.iter_mut().zip(mirror).for_each(|(x, m)| *x -= 2.0 * along * m);
+            let twice = 2.0 * dot(inputs, mirror);
+            inputs.iter_mut().zip(mirror).for_each(|(x, m)| *x -= twice * m);
         }
         label
     }

@@ -12,15 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::data::dataset::{Dataset, Generator, InputKind, TargetKind};
-use crate::data::procedural::{self, RowCount, noisy_label};
+use crate::data::procedural::{self, RowCount, noisy_label, on_stack};
 use crate::error::check_range;
 use crate::rng::{Stream, derive_seed, normals, stream_number};
 
 /// Rows over which the teacher's outputs are standardised.
 const CALIBRATION_ROWS: u64 = 512;
-
-/// Hidden units and outputs at most: what a row needs besides its own place is on the stack.
-const MAX_WIDTH: usize = 1024;
 
 /// What a teacher tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,17 +128,17 @@ impl Teacher {
 
     /// Standardised outputs.
     fn outputs(&self, x: &[f32], y: &mut [f32]) {
-        let mut buffer = [0.0; MAX_WIDTH];
-        let hidden = &mut buffer[..self.bias.len()];
-        hidden.copy_from_slice(&self.bias);
-        for (&x, row) in x.iter().zip(self.first.chunks_exact(hidden.len())) {
-            hidden.iter_mut().zip(row).for_each(|(h, w)| *h += x * w);
-        }
-        y.fill(0.0);
-        for (&h, row) in hidden.iter().zip(self.second.chunks_exact(y.len())) {
-            let h = tanh(h);
-            y.iter_mut().zip(row).for_each(|(y, v)| *y += h * v);
-        }
+        on_stack(self.bias.len(), |hidden| {
+            hidden.copy_from_slice(&self.bias);
+            for (&x, row) in x.iter().zip(self.first.chunks_exact(hidden.len())) {
+                hidden.iter_mut().zip(row).for_each(|(h, w)| *h += x * w);
+            }
+            y.fill(0.0);
+            for (&h, row) in hidden.iter().zip(self.second.chunks_exact(y.len())) {
+                let h = tanh(h);
+                y.iter_mut().zip(row).for_each(|(y, v)| *y += h * v);
+            }
+        });
         for ((y, mean), scale) in y.iter_mut().zip(&self.mean).zip(&self.inverse_deviation) {
             *y = (*y - mean) * scale;
         }
@@ -154,13 +151,11 @@ impl Generator for Teacher {
         let row_seed = derive_seed(seed, id);
         normals(row_seed, const { stream_number("teacher input") }, 0, inputs);
         match target {
-            TeacherTarget::Class => {
-                let mut buffer = [0.0; MAX_WIDTH];
-                let y = &mut buffer[..outputs];
+            TeacherTarget::Class => on_stack(outputs, |y| {
                 self.outputs(inputs, y);
                 let largest = (1..outputs).fold(0, |best, o| if y[o] > y[best] { o } else { best });
                 noisy_label(largest as u32, outputs, label_noise, row_seed)
-            }
+            }),
             TeacherTarget::Values => {
                 self.outputs(inputs, values);
                 if label_noise > 0.0 {

@@ -10,9 +10,6 @@ pub(super) const LANES: usize = 16;
 /// Sides of an image at most.
 pub(super) const MAX_SIDE: usize = 32;
 
-/// Pixels of an image at most.
-pub(super) const MAX_PIXELS: usize = MAX_SIDE * MAX_SIDE;
-
 /// One coordinate of neighbouring points.
 pub(super) type Lane = [f32; LANES];
 

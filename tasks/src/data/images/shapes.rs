@@ -11,10 +11,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::canvas::{Canvas, Lane, MAX_PIXELS, MAX_SIDE, Shader};
+use super::canvas::{Canvas, Lane, MAX_SIDE, Shader};
 use crate::Error;
 use crate::data::dataset::{Dataset, Generator, InputKind, TargetKind};
-use crate::data::procedural::{self, RowCount, add_pixel_noise, noisy_label, sample_label_noise};
+use crate::data::procedural::{self, RowCount, add_pixel_noise, noisy_label, on_stack, sample_label_noise};
 use crate::error::{check_choice, check_range};
 use crate::rng::{Draws, Stream, derive_seed, sin_cos_turns, stream_number};
 
@@ -174,12 +174,12 @@ impl Shape {
             pixels.iter_mut().for_each(|pixel| *pixel *= level);
             return;
         }
-        let mut buffer = [0.0; MAX_PIXELS];
-        let cover = &mut buffer[..pixels.len() / 3];
-        canvas.paint(&shader, cover);
-        for (pixel, cover) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(&*cover) {
-            *pixel = colour.map(|level| level * cover);
-        }
+        on_stack(pixels.len() / 3, |cover| {
+            canvas.paint(&shader, cover);
+            for (pixel, cover) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(&*cover) {
+                *pixel = colour.map(|level| level * cover);
+            }
+        });
     }
 }
 

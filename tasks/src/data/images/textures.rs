@@ -9,10 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::canvas::{Canvas, Lane, MAX_PIXELS, MAX_SIDE, Shader, wave};
+use super::canvas::{Canvas, Lane, MAX_SIDE, Shader, wave};
 use crate::Error;
 use crate::data::dataset::{Dataset, Generator, InputKind, TargetKind};
-use crate::data::procedural::{self, RowCount, add_pixel_noise, noisy_label, sample_label_noise};
+use crate::data::procedural::{self, RowCount, add_pixel_noise, noisy_label, on_stack, sample_label_noise};
 use crate::error::{check_choice, check_range};
 use crate::rng::{Draws, Stream, derive_seed, sin_cos_turns, stream_number};
 
@@ -162,12 +162,12 @@ impl Generator for Textures {
         if channels == 1 {
             self.canvas.paint(&Channel { waves, channel: 0 }, inputs);
         } else {
-            let mut buffer = [0.0; MAX_PIXELS];
-            let plane = &mut buffer[..inputs.len() / channels];
-            for channel in 0..channels {
-                self.canvas.paint(&Channel { waves, channel }, plane);
-                inputs.iter_mut().skip(channel).step_by(channels).zip(&*plane).for_each(|(to, from)| *to = *from);
-            }
+            on_stack(inputs.len() / channels, |plane| {
+                for channel in 0..channels {
+                    self.canvas.paint(&Channel { waves, channel }, plane);
+                    inputs.iter_mut().skip(channel).step_by(channels).zip(&*plane).for_each(|(to, from)| *to = *from);
+                }
+            });
         }
         add_pixel_noise(inputs, pixel_noise, row_seed);
         noisy_label(class as u32, classes, label_noise, row_seed)

@@ -79,8 +79,9 @@ impl MarkovConfig {
 /// The drawn chain.
 struct Chain {
     seed: u64,
-    vocabulary: usize,
-    /// The successors of each context; the last token of a context counts singly.
+    /// What the last but one token counts in the number of a context: the vocabulary, or nothing.
+    stride: usize,
+    /// The successors of each context; the last token counts singly.
     successors: Vec<AliasTable>,
 }
 
@@ -93,7 +94,8 @@ impl Chain {
             AliasTable::new(&weights)
         };
         let successors = logits.chunks_exact(config.vocabulary).map(table).collect();
-        Self { seed: config.seed, vocabulary: config.vocabulary, successors }
+        let stride = if config.order == 2 { config.vocabulary } else { 0 };
+        Self { seed: config.seed, stride, successors }
     }
 }
 
@@ -101,10 +103,12 @@ impl Generator for Chain {
     fn row(&self, id: u64, inputs: &mut [f32], _values: &mut [f32]) -> u32 {
         let stream = Stream::new(derive_seed(self.seed, id), const { stream_number("markov row") });
         let mut context = stream.below(0, self.successors.len() as u64) as usize;
+        let mut last = if self.stride == 0 { context } else { context % self.stride };
         for (token, index) in inputs.iter_mut().zip(1..) {
             let next = self.successors[context].outcome(stream.bits(index));
             *token = next as f32;
-            context = (context * self.vocabulary + next) % self.successors.len();
+            context = self.stride * last + next;
+            last = next;
         }
         0
     }

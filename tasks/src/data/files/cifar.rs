@@ -115,6 +115,8 @@ impl CifarConfig {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::data::InputKind;
     use crate::task::Split;
@@ -180,5 +182,21 @@ mod tests {
         let wrong = file(&[&[3], &[10]]);
         assert_eq!(complaint(&wrong, CifarKind::Ten), "batch.bin: label of image 1 is 10, expected 0 to 9");
         assert_eq!(complaint(&sound[..3073], CifarKind::Ten), "batch.bin: a single image, expected at least two");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_bytes_are_read_or_refused_but_never_a_panic(label: u8, second: u8, cut in 0usize..6148) {
+            let mut bytes = file(&[&[label, second], &[second, label]]);
+            bytes.truncate(cut);
+            for (kind, classes) in [(CifarKind::Ten, 10), (CifarKind::Hundred, 100), (CifarKind::HundredCoarse, 20)] {
+                if let Ok(dataset) = read(&bytes, kind, true) {
+                    let labels = [Split::Train, Split::Validation].map(|split| dataset.rows(split).labels[0]);
+                    prop_assert!(labels.iter().all(|&label| label < classes));
+                }
+            }
+        }
     }
 }

@@ -141,6 +141,7 @@ fn decode(path: &Path, channels: usize) -> Result<(Vec<u8>, Shape), Error> {
 #[cfg(test)]
 mod tests {
     use image::{GrayImage, Luma, Rgb, RgbImage};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::data::{InputKind, TargetKind};
@@ -219,5 +220,24 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let expected = "root: 0 folders, expected one for each of 2 to 1000 classes";
         assert_eq!(read(&empty, 3, None).unwrap_err(), expected);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn changed_images_are_read_or_refused_but_never_a_panic(
+            jpeg: bool, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(if jpeg { "image.jpg" } else { "image.png" });
+            RgbImage::from_fn(9, 7, |x, y| Rgb([20 * x as u8, 30 * y as u8, 100])).save(&path).unwrap();
+            let mut bytes = std::fs::read(&path).unwrap();
+            changes.iter().for_each(|(place, value)| { let at = place.index(bytes.len()); bytes[at] = *value });
+            std::fs::write(&path, &bytes).unwrap();
+            if let Ok((pixels, shape)) = decode(&path, 3) {
+                prop_assert_eq!(pixels.len(), shape.len());
+            }
+        }
     }
 }

@@ -4,16 +4,16 @@
 //!
 //! ```text
 //! A → word                              for half of the weight, so that sentences end
-//! A → word B      A → B word C          for the rest, B and C any nonterminals
+//! A → word B      A → B word C          for the rest, B and C any nonterminals but the first
 //! ```
 //!
-//! Words belong to nonterminals (each has a few of its own), so that a model that finds out the state of the parse knows
-//! what can follow. A sentence that grows too deep takes the first rules, which end it.
+//! A sentence is the first nonterminal, in which single words have a tenth of the weight only. Words belong to
+//! nonterminals (each has a few of its own), so that a model that finds out the state of the parse knows what can follow.
+//! A sentence that grows too deep takes the first rules, which end it.
 
 use serde::{Deserialize, Serialize};
 
 use super::MAX_LENGTH;
-
 use crate::Error;
 use crate::data::alias::AliasTable;
 use crate::data::dataset::{Dataset, Generator, InputKind, TargetKind};
@@ -107,15 +107,19 @@ impl Grammar {
         let mut draws = Draws::new(config.seed, const { stream_number("grammar rules") });
         let mut rules = Vec::with_capacity(config.nonterminals * config.rules);
         let mut choices = Vec::with_capacity(config.nonterminals);
+        // A single nonterminal has nothing but itself.
+        let first_inner = u64::from(config.nonterminals > 1);
+        let inner = config.nonterminals as u64 - first_inner;
         for nonterminal in 0..config.nonterminals {
-            // Half of the rules, rounded up, are words and have half of the weight together.
+            let word_weight = if nonterminal as u64 >= first_inner { 0.5 } else { 0.1 };
+            // Half of the rules, rounded up, are words.
             let word_rules = config.rules.div_ceil(2);
             let mut weights = Vec::with_capacity(config.rules);
             for rule in 0..config.rules {
                 // Words are dealt out in turn, so that each nonterminal has its own as far as they last.
                 let own = draws.bits() as usize % config.rules * config.nonterminals + nonterminal;
                 let word = Symbol::Word((1 + own % config.words) as u8);
-                let mut other = || Symbol::Nonterminal((draws.bits() % config.nonterminals as u64) as u8);
+                let mut other = || Symbol::Nonterminal((first_inner + draws.bits() % inner) as u8);
                 let (first, second) = (other(), other());
                 let longer = if draws.chance(0.5) { [second, word, first] } else { [first, word, word] };
                 let count = match (rule < word_rules, longer[1] == longer[2]) {
@@ -124,12 +128,11 @@ impl Grammar {
                     (false, false) => 3,
                 };
                 rules.push(Rule { symbols: if count == 1 { [word; 3] } else { longer }, count });
-                let share = if rule < word_rules { word_rules } else { config.rules - word_rules };
-                weights.push(draws.uniform(0.5, 1.5) / share as f64);
+                weights.push(draws.uniform(0.5, 1.5));
             }
-            for part in [0..word_rules, word_rules..config.rules] {
+            for (part, share) in [(0..word_rules, word_weight), (word_rules..config.rules, 1.0 - word_weight)] {
                 let sum: f64 = weights[part.clone()].iter().sum();
-                weights[part].iter_mut().for_each(|weight| *weight *= 0.5 / sum);
+                weights[part].iter_mut().for_each(|weight| *weight *= share / sum);
             }
             choices.push(AliasTable::new(&weights));
         }
@@ -224,7 +227,7 @@ mod tests {
             let tokens = &dataset.rows(Split::Train).inputs;
             let ends = tokens.iter().filter(|&&token| token == 0.0).count();
             let mean = tokens.len() as f64 / ends as f64;
-            assert!((1.9..30.0).contains(&mean), "seed {seed}: {mean} tokens a sentence");
+            assert!((3.0..30.0).contains(&mean), "seed {seed}: {mean} tokens a sentence");
         }
     }
 }

@@ -9,7 +9,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::MAX_LENGTH;
-
 use crate::Error;
 use crate::data::alias::AliasTable;
 use crate::data::dataset::{Dataset, Generator, InputKind, TargetKind};

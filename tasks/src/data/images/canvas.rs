@@ -68,7 +68,7 @@ fn paint(centres: &[(Lane, Lane)], shader: &impl Shader, pixels: &mut [f32]) {
     }
 }
 
-/// [`paint`] compiled for wide vectors: 64 pixels of twelve strokes take a third of the time of the baseline.
+/// [`paint`] compiled for wide vectors.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{Lane, Shader};

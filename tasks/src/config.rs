@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::augmentations::{self, Augmentation};
 use crate::data::DataConfig;
 use crate::error::check_range;
-use crate::models::{Backend, Loss, ModelConfig, ModelTask};
+use crate::models::{Backend, LearnedOptimizerTask, Loss, ModelConfig, ModelTask, SurfaceTask};
 use crate::{Error, Task};
 
 /// Everything that a task follows from. Equal configurations build tasks with equal bits.
@@ -15,16 +15,23 @@ pub struct TaskConfig {
     /// A short name for tables: that of the family, or of the fixed task.
     pub name: String,
     /// What is learned from.
+    #[serde(default)]
     pub data: DataConfig,
     /// What is trained.
     pub model: ModelConfig,
     /// What it is trained for.
+    #[serde(default)]
     pub loss: Loss,
-    /// Rows of a batch, 1 to 65,536.
+    /// Rows of a batch, 1 to 65,536; what a model without rows draws of its noise.
+    #[serde(default = "one")]
     pub batch_size: usize,
     /// Disguises of the task, the first one innermost.
     #[serde(default)]
     pub augmentations: Vec<Augmentation>,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl TaskConfig {
@@ -55,9 +62,31 @@ impl TaskConfig {
     pub fn build_with(&self, backend: Backend) -> Result<Box<dyn Task>, Error> {
         self.check()?;
         let (data, batch_size) = augmentations::prepare(&self.augmentations, &self.data, self.batch_size);
-        let data = data.load()?;
-        let task = ModelTask::new(&self.name, &self.model, self.loss, data, batch_size, backend)?;
-        let plain: Box<dyn Task> = Box::new(task);
+        let plain: Box<dyn Task> = match &self.model {
+            ModelConfig::Surface(surface) => {
+                self.refuse_data(&data)?;
+                Box::new(SurfaceTask::new(&self.name, surface, batch_size)?)
+            }
+            ModelConfig::LearnedOptimizer(rule) => {
+                self.refuse_data(&data)?;
+                Box::new(LearnedOptimizerTask::new(&self.name, rule, batch_size)?)
+            }
+            model => Box::new(ModelTask::new(&self.name, model, self.loss, data.load()?, batch_size, backend)?),
+        };
         Ok(self.augmentations.iter().fold(plain, |task, augmentation| augmentation.wrap(task)))
+    }
+
+    /// Data and losses are for models that learn from rows.
+    fn refuse_data(&self, data: &DataConfig) -> Result<(), Error> {
+        let architecture = self.model.architecture();
+        if *data != DataConfig::None {
+            let expected = format!("None, because {architecture} learns from no rows");
+            return Err(Error::invalid("data", format!("{data:?}"), expected));
+        }
+        if self.loss != Loss::Intrinsic {
+            let expected = format!("Intrinsic, because {architecture} is its own loss");
+            return Err(Error::invalid("loss", format!("{:?}", self.loss), expected));
+        }
+        Ok(())
     }
 }

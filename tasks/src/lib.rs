@@ -20,6 +20,7 @@ mod autodiff;
 mod config;
 pub mod data;
 mod error;
+mod evolution;
 pub mod family;
 mod graph;
 pub mod models;

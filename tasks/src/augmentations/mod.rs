@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | data, batch size | label noise, reduced batch |
 //! | parameters, loss | re-parametrisation, rescaled loss |
+//! | gradients from losses | evolution strategy |
 //! | gradients only | noise, bfloat16, delay, normalisation, projection ([`DisguisedGradients`]) |
 //!
 //! The loss that is reported stays that of the task, except under a rescaled loss. All randomness is a function of
@@ -15,6 +16,7 @@
 mod bfloat16;
 mod delay;
 mod disguised_gradients;
+mod evolution_gradient;
 mod gradient_noise;
 mod normalise;
 mod project;
@@ -72,6 +74,15 @@ pub enum Augmentation {
         /// The directions follow from it and the batch.
         seed: u64,
     },
+    /// The gradient is estimated from pairs of losses of the batch; a pair costs two of them.
+    EvolutionGradients {
+        /// Standard deviation of the perturbations, 1e-6 to 10.
+        deviation: f32,
+        /// Pairs, 1 to 1024.
+        pairs: usize,
+        /// The perturbations follow from it and the batch.
+        seed: u64,
+    },
     /// Batches have fewer rows.
     ReducedBatch {
         /// Rows kept of all, above 0 up to 1; one row is always left.
@@ -98,6 +109,10 @@ impl Augmentation {
             Self::ProjectedGradients { directions, .. } => {
                 check_range("augmentations: directions", directions, 1..=1024)
             }
+            Self::EvolutionGradients { deviation, pairs, .. } => {
+                check_range("augmentations: deviation", deviation, 1e-6..=10.0)?;
+                check_range("augmentations: pairs", pairs, 1..=1024)
+            }
             Self::ReducedBatch { share } => check_range("augmentations: share", share, f32::MIN_POSITIVE..=1.0),
             Self::LabelNoise { share, .. } => check_range("augmentations: share", share, 0.0..=1.0),
         }
@@ -117,6 +132,9 @@ impl Augmentation {
             Self::ProjectedGradients { directions, seed } => {
                 let projection = project::Projection::new(directions, seed, task.layout().len());
                 DisguisedGradients::wrap(task, projection)
+            }
+            Self::EvolutionGradients { deviation, pairs, seed } => {
+                evolution_gradient::wrap(task, deviation, pairs, seed)
             }
             Self::ReducedBatch { .. } | Self::LabelNoise { .. } => task,
         }

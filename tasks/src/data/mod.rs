@@ -42,9 +42,12 @@ pub use sequences::{
 };
 
 /// Which data a task learns from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum DataConfig {
+    /// No rows: the model is a function of its parameters alone.
+    #[default]
+    None,
     /// 1797 handwritten digits of 8×8 pixels, ten classes.
     Digits,
     /// 569 tumours described by 30 numbers, two classes.
@@ -127,7 +130,7 @@ impl DataConfig {
     /// [`Error::InvalidField`] naming the field and its bounds.
     pub fn check(&self) -> Result<(), Error> {
         match self {
-            Self::Digits | Self::BreastCancer | Self::Wine | Self::Diabetes | Self::Csv(_) => Ok(()),
+            Self::None | Self::Digits | Self::BreastCancer | Self::Wine | Self::Diabetes | Self::Csv(_) => Ok(()),
             Self::KingJames { length } => check_range("data.length", *length, 2..=text::MAX_LENGTH),
             Self::Teacher(config) => config.check(),
             Self::GaussianMixture(config) => config.check(),
@@ -172,6 +175,7 @@ impl DataConfig {
 
     fn build(&self) -> Result<Dataset, Error> {
         Ok(match self {
+            Self::None => return Err(Error::invalid("data", "None", "data for a model that learns from rows")),
             Self::Digits => bundled::digits()?,
             Self::BreastCancer => bundled::breast_cancer()?,
             Self::Wine => bundled::wine()?,

@@ -45,7 +45,12 @@ impl AutodiffMlp {
             Loss::MeanSquaredError => Comparison::SquaredError,
             Loss::Huber => Comparison::Huber,
             Loss::AutoEncoding => Comparison::AutoEncoding,
-            Loss::Logistic | Loss::NextToken | Loss::Residual | Loss::InfoNce | Loss::SigmoidContrast => {
+            Loss::Intrinsic
+            | Loss::Logistic
+            | Loss::NextToken
+            | Loss::Residual
+            | Loss::InfoNce
+            | Loss::SigmoidContrast => {
                 return Err(Error::invalid("loss", format!("{loss:?}"), "a loss that the autodiff backend has"));
             }
         };

@@ -21,8 +21,11 @@ use crate::task::Split;
 const SMALLEST_REFERENCE: f64 = 1e-3;
 
 /// What a model is trained to make small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Loss {
+    /// What the model itself says, for models that learn from no rows.
+    #[default]
+    Intrinsic,
     /// For classes.
     SoftmaxCrossEntropy,
     /// For classes: each against all others.
@@ -78,6 +81,7 @@ impl Loss {
             Self::Residual => g.regression(outputs, Regression::Squared, TargetSource::FirstValue),
             Self::AutoEncoding => g.regression(outputs, Regression::Squared, TargetSource::Inputs),
             Self::InfoNce | Self::SigmoidContrast => unreachable!("a contrastive loss is attached to two nodes"),
+            Self::Intrinsic => unreachable!("no data fits this loss"),
         }
     }
 
@@ -103,6 +107,7 @@ impl Loss {
                 self.of_mean(&right_hand_sides.copied().collect::<Vec<_>>(), 1)
             }
             Self::AutoEncoding => self.of_mean(&rows.inputs, data.input_width()),
+            Self::Intrinsic => unreachable!("no data fits this loss"),
             Self::InfoNce => pairs.ln(),
             Self::SigmoidContrast => (1.0 + pairs).ln() + (pairs - 1.0) * (1.0 + 1.0 / pairs).ln(),
         };

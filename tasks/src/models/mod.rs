@@ -4,15 +4,19 @@
 //! the data, and `model_task` makes a task of it.
 
 mod autodiff_mlp;
+#[cfg(test)]
+mod conformance;
 mod convolutional;
 mod factorisation;
 mod fields;
 mod initialisation;
+mod learned_optimizer;
 mod loss;
 mod mixer;
 mod mlp;
 mod model_task;
 mod recurrent;
+mod surface;
 mod towers;
 mod transformer;
 mod variational;
@@ -28,11 +32,15 @@ pub use factorisation::FactorisationConfig;
 pub use fields::{Coordinates, ImplicitConfig, PoissonConfig};
 use initialisation::Gains;
 pub use initialisation::Normalisation;
+pub use learned_optimizer::LearnedOptimizerConfig;
+pub(crate) use learned_optimizer::LearnedOptimizerTask;
 pub use loss::Loss;
 pub use mixer::MixerConfig;
 pub use mlp::MlpConfig;
 pub(crate) use model_task::ModelTask;
 pub use recurrent::RecurrentConfig;
+pub(crate) use surface::SurfaceTask;
+pub use surface::{Surface, SurfaceConfig};
 pub use towers::TowersConfig;
 pub use transformer::{TransformerConfig, VisionTransformerConfig};
 pub use variational::VariationalConfig;
@@ -63,6 +71,10 @@ pub enum ModelConfig {
     Poisson(PoissonConfig),
     /// Images and texts in one space.
     Towers(TowersConfig),
+    /// A function of the parameters alone.
+    Surface(SurfaceConfig),
+    /// A small optimizer, trained by how well it trains.
+    LearnedOptimizer(LearnedOptimizerConfig),
 }
 
 /// What computes a gradient.
@@ -90,6 +102,8 @@ impl ModelConfig {
             Self::Implicit(config) => config.check(),
             Self::Poisson(config) => config.check(),
             Self::Towers(config) => config.check(),
+            Self::Surface(config) => config.check(),
+            Self::LearnedOptimizer(config) => config.check(),
         }
     }
 
@@ -162,6 +176,8 @@ impl ModelConfig {
             Self::Implicit(_) => "Implicit",
             Self::Poisson(_) => "Poisson",
             Self::Towers(_) => "Towers",
+            Self::Surface(_) => "Surface",
+            Self::LearnedOptimizer(_) => "LearnedOptimizer",
         }
     }
 }

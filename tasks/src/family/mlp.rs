@@ -1,4 +1,4 @@
-//! Distributions over tasks: a [`TaskFamily`] turns a seed into a [`TaskConfig`].
+//! Multi-layer perceptrons: imitation of a random network, classification, auto-encoding.
 //!
 //! The families differ in their data and their loss; the network is drawn the same way for all:
 //!
@@ -7,59 +7,32 @@
 //! | hidden layers | 0 to 3, even (an auto-encoder: 1 or 3 around a bottleneck of 2 to 16) |
 //! | width | log-uniform 8 to 64; 128 in one of twenty draws |
 //! | activation | ReLU, tanh, SiLU, GELU |
+//! | normalisation | none; one of layer, RMS and batch norm in `mlp_normalised` |
 //! | initial gain | log-uniform 0.4 to 2 |
 //! | factor on the last kernel | 1, 0.1 or 0 (auto-encoders: 1 or 0.1) |
 //! | batch | log-uniform 8 to 64 |
 //! | rows | log-uniform 100 to 4096; fresh in one of five draws |
 //! | label noise | none in half of the draws, else up to 0.2 (0.5 for regression) |
 
-use serde::{Deserialize, Serialize};
-
-use crate::Error;
+use super::TaskFamily;
 use crate::config::TaskConfig;
-use crate::data::{DataConfig, GaussianMixtureConfig, GlyphsConfig, RowCount, TeacherConfig, TeacherTarget};
-use crate::models::{Activation, Loss, MlpConfig, ModelConfig, Normalisation};
+use crate::data::{
+    DataConfig, GaussianMixtureConfig, GlyphsConfig, ParityConfig, RowCount, TeacherConfig, TeacherTarget,
+};
+use crate::models::{Activation, Loss, MlpConfig, ModelConfig, Normalisation, VariationalConfig};
 use crate::rng::{Draws, stream_number};
 
-/// A distribution over tasks.
-pub trait TaskFamily: Send + Sync {
-    /// The name in configuration files.
-    fn name(&self) -> &str;
-
-    /// One line about what it draws.
-    fn summary(&self) -> &str;
-
-    /// The draw number `seed`: always the same for the same seed, and always buildable.
-    fn sample(&self, seed: u64) -> TaskConfig;
-}
-
-/// All families.
-pub fn families() -> &'static [&'static dyn TaskFamily] {
-    &[&MlpTeacher, &MlpMixture, &MlpGlyphs, &MlpAutoencoder]
-}
-
-/// The family of that name.
-///
-/// # Errors
-/// [`Error::UnknownName`] with the nearest name and all of them.
-pub fn family_named(name: &str) -> Result<&'static dyn TaskFamily, Error> {
-    families().iter().copied().find(|family| family.name() == name).ok_or_else(|| {
-        let names: Vec<_> = families().iter().map(|family| family.name()).collect();
-        Error::unknown("task family", name, &names)
-    })
-}
-
 /// MLPs that imitate a random network, classifying or regressing.
-struct MlpTeacher;
+pub(super) struct MlpTeacher;
 
 /// MLPs that classify points of a Gaussian mixture.
-struct MlpMixture;
+pub(super) struct MlpMixture;
 
 /// MLPs that classify warped glyphs.
-struct MlpGlyphs;
+pub(super) struct MlpGlyphs;
 
 /// MLPs that compress glyphs or points of a Gaussian mixture.
-struct MlpAutoencoder;
+pub(super) struct MlpAutoencoder;
 
 impl TaskFamily for MlpTeacher {
     fn name(&self) -> &str {
@@ -151,6 +124,80 @@ impl TaskFamily for MlpAutoencoder {
     }
 }
 
+/// MLPs with a normalisation before each activation.
+pub(super) struct MlpNormalised;
+
+impl TaskFamily for MlpNormalised {
+    fn name(&self) -> &str {
+        "mlp_normalised"
+    }
+
+    fn summary(&self) -> &str {
+        "classification of glyphs, mixture points or parities with layer, RMS or batch norm"
+    }
+
+    fn sample(&self, seed: u64) -> TaskConfig {
+        let mut draws = Draws::new(seed, const { stream_number("mlp_normalised") });
+        let data = match draws.choose([0, 1, 2]) {
+            0 => DataConfig::Glyphs(glyphs(&mut draws)),
+            1 => DataConfig::GaussianMixture(mixture(&mut draws)),
+            _ => DataConfig::Parity(ParityConfig::sample(&mut draws)),
+        };
+        let mut model = mlp(&mut draws, |draws| draws.choose([1.0, 0.1, 0.0]));
+        if model.hidden.is_empty() {
+            model.hidden.push(width(&mut draws));
+        }
+        model.normalisation = draws.choose([Normalisation::Layer, Normalisation::Rms, Normalisation::Batch]);
+        task(self, data, model, loss_of_classes(&mut draws), &mut draws)
+    }
+}
+
+/// A loss for classes.
+fn loss_of_classes(draws: &mut Draws) -> Loss {
+    draws.choose([Loss::SoftmaxCrossEntropy, Loss::SoftmaxCrossEntropy, Loss::Logistic])
+}
+
+/// Variational auto-encoders of glyphs and mixture points.
+pub(super) struct Variational;
+
+impl TaskFamily for Variational {
+    fn name(&self) -> &str {
+        "variational"
+    }
+
+    fn summary(&self) -> &str {
+        "auto-encoding with a random code, of glyph images or mixture points"
+    }
+
+    fn sample(&self, seed: u64) -> TaskConfig {
+        let mut draws = Draws::new(seed, const { stream_number("variational") });
+        let data = if draws.chance(0.7) {
+            DataConfig::Glyphs(glyphs(&mut draws))
+        } else {
+            DataConfig::GaussianMixture(mixture(&mut draws))
+        };
+        let MlpConfig { mut hidden, activation, init_gain, output_scale, .. } =
+            mlp(&mut draws, |draws| draws.choose([1.0, 0.1]));
+        hidden.truncate(2);
+        let model = VariationalConfig {
+            hidden,
+            codes: draws.log_uniform_integer(2, 16),
+            activation,
+            divergence_weight: draws.log_uniform(0.01, 1.0) as f32,
+            init_gain,
+            output_scale,
+        };
+        TaskConfig {
+            name: self.name().to_owned(),
+            data,
+            model: ModelConfig::Variational(model),
+            loss: Loss::AutoEncoding,
+            batch_size: draws.log_uniform_integer(8, 64),
+            augmentations: Vec::new(),
+        }
+    }
+}
+
 fn task(family: &dyn TaskFamily, data: DataConfig, model: MlpConfig, loss: Loss, draws: &mut Draws) -> TaskConfig {
     TaskConfig {
         name: family.name().to_owned(),
@@ -173,7 +220,7 @@ fn mlp(draws: &mut Draws, output_scale: impl FnOnce(&mut Draws) -> f32) -> MlpCo
     }
 }
 
-fn width(draws: &mut Draws) -> usize {
+pub(super) fn width(draws: &mut Draws) -> usize {
     if draws.chance(0.05) { 128 } else { draws.log_uniform_integer(8, 64) }
 }
 
@@ -210,118 +257,25 @@ fn glyphs(draws: &mut Draws) -> GlyphsConfig {
     }
 }
 
-/// A family and how often it is drawn.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Component {
-    /// Name of the family.
-    pub family: String,
-    /// Share, relative to the other components.
-    pub weight: f64,
-}
-
-/// Families drawn with weights; a family itself.
-pub struct Mixture {
-    components: Vec<(&'static dyn TaskFamily, f64)>,
-}
-
-impl std::fmt::Debug for Mixture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_map().entries(self.components.iter().map(|(family, weight)| (family.name(), weight))).finish()
-    }
-}
-
-impl Mixture {
-    /// Looks the families up.
-    ///
-    /// # Errors
-    /// [`Error::UnknownName`] for a family that does not exist, [`Error::InvalidField`] for an empty mixture or a weight that is not positive and finite.
-    pub fn new(components: &[Component]) -> Result<Self, Error> {
-        if components.is_empty() {
-            return Err(Error::invalid("families", "empty", "at least one family"));
-        }
-        let checked = components.iter().map(|Component { family, weight }| {
-            if !(weight.is_finite() && *weight > 0.0) {
-                return Err(Error::invalid(format!("weight of family {family:?}"), weight, "a positive number"));
-            }
-            Ok((family_named(family)?, *weight))
-        });
-        Ok(Self { components: checked.collect::<Result<_, Error>>()? })
-    }
-}
-
-impl TaskFamily for Mixture {
-    fn name(&self) -> &str {
-        "mixture"
-    }
-
-    fn summary(&self) -> &str {
-        "several families, drawn with weights"
-    }
-
-    fn sample(&self, seed: u64) -> TaskConfig {
-        let mut draws = Draws::new(seed, const { stream_number("mixture") });
-        let total = self.components.iter().map(|(_, weight)| weight).sum();
-        let mut left = draws.uniform(0.0, total);
-        let (last, others) = self.components.split_last().expect("a mixture has components");
-        let chosen = others.iter().find(|(_, weight)| {
-            left -= weight;
-            left < 0.0
-        });
-        chosen.unwrap_or(last).0.sample(draws.bits())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn weighted(components: &[(&str, f64)]) -> Result<Mixture, Error> {
-        let components: Vec<_> =
-            components.iter().map(|&(family, weight)| Component { family: family.to_owned(), weight }).collect();
-        Mixture::new(&components)
-    }
+    use crate::family::family_named;
 
     #[test]
-    fn a_seed_names_a_task_and_other_seeds_name_others() {
-        for family in families() {
-            assert_eq!(family.sample(17), family.sample(17));
-            assert_ne!(family.sample(17), family.sample(18));
-        }
-    }
-
-    #[test]
-    fn all_draws_are_valid_and_cover_depths_widths_and_row_counts() {
-        for family in families() {
-            let draws: Vec<_> = (0..500).map(|seed| family.sample(seed)).collect();
-            draws.iter().for_each(|draw| draw.check().unwrap());
+    fn draws_cover_depths_and_widths() {
+        for name in ["mlp_teacher", "mlp_mixture", "mlp_glyphs", "mlp_autoencoder"] {
+            let draws: Vec<_> = (0..500).map(|seed| family_named(name).unwrap().sample(seed)).collect();
             let hidden = |draw: &TaskConfig| {
                 let ModelConfig::Mlp(mlp) = &draw.model else { unreachable!("families of MLPs") };
                 mlp.hidden.clone()
             };
             let wide = draws.iter().filter(|draw| hidden(draw).contains(&128)).count();
-            assert!((5..100).contains(&wide), "{}: {wide} of 500 draws are wide", family.name());
-            for depth in if family.name() == "mlp_autoencoder" { vec![1, 3] } else { vec![0, 1, 2, 3] } {
+            assert!((5..100).contains(&wide), "{name}: {wide} of 500 draws are wide");
+            for depth in if name == "mlp_autoencoder" { vec![1, 3] } else { vec![0, 1, 2, 3] } {
                 let count = draws.iter().filter(|draw| hidden(draw).len() == depth).count();
-                assert!(count > 80, "{}: {count} of 500 draws have depth {depth}", family.name());
+                assert!(count > 80, "{name}: {count} of 500 draws have depth {depth}");
             }
         }
-    }
-
-    #[test]
-    fn a_mixture_draws_by_weight() {
-        let mixture = weighted(&[("mlp_teacher", 3.0), ("mlp_glyphs", 1.0)]).unwrap();
-        let glyphs = (0..4000).filter(|&seed| mixture.sample(seed).name == "mlp_glyphs").count();
-        assert!((860..1140).contains(&glyphs), "{glyphs}");
-    }
-
-    #[test]
-    fn unknown_families_and_senseless_weights_are_refused_by_name() {
-        let message = weighted(&[("mlp_teecher", 1.0)]).unwrap_err().to_string();
-        assert!(message.contains("\"mlp_teecher\"; did you mean \"mlp_teacher\"?"), "{message}");
-        let message = weighted(&[("mlp_teacher", -1.0)]).unwrap_err().to_string();
-        assert_eq!(message, "weight of family \"mlp_teacher\" is -1, expected a positive number");
-        assert!(weighted(&[("mlp_teacher", f64::NAN)]).is_err());
-        assert_eq!(weighted(&[]).unwrap_err().to_string(), "families is empty, expected at least one family");
     }
 }

@@ -207,6 +207,7 @@ impl<const H: usize> Mlp<H> {
     }
 
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "indices over register tiles; iterators hide their constant length")]
     fn later_layers_with<V: Simd, A: Nonlinearity, const U: usize>(
         &self,
         mut hidden: [[V; H]; U],
@@ -342,6 +343,7 @@ impl<'a, const H: usize> HiddenBase<'a, H> {
 
     /// Starts the sums of hidden units `first..` of one vector of the row.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "indices over register tiles; iterators hide their constant length")]
     fn read<V: Simd>(&self, sums: &mut [V; TILE], first: usize, cols: usize, lanes: Lanes) {
         for t in 0..const { if H < TILE { H } else { TILE } } {
             sums[t] = V::splat(self.row[first + t]);

@@ -1,12 +1,15 @@
 //! A task as data: what a family draws, what a run folder keeps, what replays a failure.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::augmentations::{self, Augmentation};
 use crate::data::DataConfig;
 use crate::error::check_range;
 use crate::models::{Backend, LearnedOptimizerTask, Loss, ModelConfig, ModelTask, SurfaceTask};
-use crate::{Error, Task};
+use crate::rng::stream_number;
+use crate::{Error, Task, ron_text};
 
 /// Everything that a task follows from. Equal configurations build tasks with equal bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,25 @@ impl TaskConfig {
         self.model.check()?;
         check_range("batch_size", self.batch_size, 1..=65_536)?;
         self.augmentations.iter().try_for_each(Augmentation::check)
+    }
+
+    /// Reads a task from a RON file. Paths in it are relative to the working directory.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file that cannot be read, [`Error::CorruptData`] for one that is no task, and those of [`check`](Self::check).
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let config: Self = ron_text::read(path)?;
+        config.check().map(|()| config)
+    }
+
+    /// The task as an indented RON document, which [`read`](Self::read) takes back.
+    pub fn to_ron(&self) -> String {
+        ron_text::pretty(self)
+    }
+
+    /// A number that tells this definition from others: the FNV-1a hash of its RON on one line.
+    pub fn fingerprint(&self) -> u64 {
+        stream_number(&ron_text::compact(self))
     }
 
     /// The task itself.

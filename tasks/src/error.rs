@@ -65,8 +65,8 @@ impl Error {
         Self::CorruptData { file: file.into(), problem: problem.into() }
     }
 
-    /// [`Error::UnknownName`] with the closest of `names`.
-    pub(crate) fn unknown(what: &'static str, name: &str, names: &[&str]) -> Self {
+    /// [`Error::UnknownName`] for a name that is none of `names`, with the closest of them.
+    pub fn unknown(what: &'static str, name: &str, names: &[&str]) -> Self {
         let nearest = names.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name)).copied();
         Self::UnknownName {
             what,

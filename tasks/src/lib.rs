@@ -18,6 +18,7 @@
 mod augmentations;
 mod autodiff;
 mod config;
+pub mod cost;
 pub mod data;
 mod error;
 mod evolution;
@@ -27,11 +28,12 @@ pub mod models;
 mod partition;
 pub mod registry;
 pub mod rng;
+mod ron_text;
 mod task;
 pub mod training;
 pub mod worker;
 
-pub use augmentations::{Augmentation, Scope};
+pub use augmentations::{Augmentation, AugmentationMix, Reparametrisation, Scope, Strength};
 pub use config::TaskConfig;
 pub use error::Error;
 pub use family::TaskFamily;

@@ -30,6 +30,11 @@ impl Partition {
         self as u64 * DRAWS + number % DRAWS
     }
 
+    /// The seed with the bits of `number` in the quarter of all seeds that `seed` belongs to: for draws that draw.
+    pub(crate) const fn within(seed: u64, number: u64) -> u64 {
+        seed / DRAWS * DRAWS + number % DRAWS
+    }
+
     /// The partition that a seed belongs to; none for the upper quarter of all seeds.
     pub const fn of(seed: u64) -> Option<Self> {
         match seed / DRAWS {
@@ -72,6 +77,7 @@ mod tests {
         fn a_seed_knows_its_partition_and_different_numbers_have_different_seeds(a: u64, b: u64) {
             for partition in ALL {
                 prop_assert_eq!(Partition::of(partition.seed(a)), Some(partition));
+                prop_assert_eq!(Partition::of(Partition::within(partition.seed(a), b)), Some(partition));
                 prop_assert_eq!(partition.seed(a) == partition.seed(b), a % DRAWS == b % DRAWS);
             }
         }

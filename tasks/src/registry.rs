@@ -1,59 +1,93 @@
-//! Fixed tasks on real data, by name. Meta-training never sees them.
+//! Fixed tasks, by name: what optimizers are compared and checkpoints are chosen on. Meta-training never sees them.
+//!
+//! Their definitions are data, in `tasks/fixed/*.ron`, one file for each [`Group`]; a test pins the fingerprint of each.
 
-use crate::Error;
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+
 use crate::config::TaskConfig;
-use crate::data::DataConfig;
-use crate::models::{Activation, Loss, MlpConfig, ModelConfig};
+use crate::{Error, ron_text};
 
-/// One row of the table of fixed tasks.
+/// What fixed tasks are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Group {
+    /// Comparing optimizers, mostly on real data.
+    Benchmark,
+    /// Benchmark tasks with one thing changed; an optimizer that fails on a variant has failed on the task.
+    Variant,
+    /// Choosing between checkpoints and settings, on generators that training never draws from.
+    Validation,
+}
+
+impl Group {
+    /// All groups.
+    pub const ALL: [Self; 3] = [Self::Benchmark, Self::Variant, Self::Validation];
+
+    /// The name on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Benchmark => "benchmark",
+            Self::Variant => "variant",
+            Self::Validation => "validation",
+        }
+    }
+
+    /// Its tasks.
+    pub fn tasks(self) -> impl Iterator<Item = &'static NamedTask> {
+        all().iter().filter(move |task| task.group == self)
+    }
+}
+
+/// A fixed task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTask {
+    /// What it is for.
+    pub group: Group,
+    /// One line about it.
+    pub summary: String,
+    /// The benchmark task that it is a variant of.
+    pub variant_of: Option<String>,
+    /// The task; its name is the name.
+    pub config: TaskConfig,
+}
+
+/// An entry of a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Entry {
-    name: &'static str,
-    summary: &'static str,
-    data: DataConfig,
-    hidden: &'static [usize],
-    activation: Activation,
-    loss: Loss,
+    summary: String,
+    #[serde(default)]
+    variant_of: Option<String>,
+    task: TaskConfig,
 }
 
-/// Rows of a batch in every fixed task.
-const BATCH_SIZE: usize = 64;
+/// The files, by group.
+const FILES: [(Group, &str, &str); 3] = [
+    (Group::Benchmark, "benchmark.ron", include_str!("../fixed/benchmark.ron")),
+    (Group::Variant, "variants.ron", include_str!("../fixed/variants.ron")),
+    (Group::Validation, "validation.ron", include_str!("../fixed/validation.ron")),
+];
 
-const fn entry(
-    name: &'static str,
-    summary: &'static str,
-    data: DataConfig,
-    hidden: &'static [usize],
-    activation: Activation,
-    loss: Loss,
-) -> Entry {
-    Entry { name, summary, data, hidden, activation, loss }
+fn all() -> &'static [NamedTask] {
+    static TASKS: OnceLock<Vec<NamedTask>> = OnceLock::new();
+    TASKS.get_or_init(|| {
+        let groups = FILES.iter().flat_map(|&(group, file, text)| {
+            let entries: Vec<Entry> = ron_text::parse(file, text).unwrap_or_else(|error| panic!("{error}"));
+            entries.into_iter().map(move |Entry { summary, variant_of, task }| NamedTask {
+                group,
+                summary,
+                variant_of,
+                config: task,
+            })
+        });
+        groups.collect()
+    })
 }
-
-const TASKS: &[Entry] = {
-    use Activation::{Relu, Silu, Tanh};
-    use DataConfig::{BreastCancer, Diabetes, Digits, Wine};
-    use Loss::{AutoEncoding, MeanSquaredError, SoftmaxCrossEntropy};
-    &[
-        entry("digits_logistic", "digits, linear 64-10", Digits, &[], Relu, SoftmaxCrossEntropy),
-        entry("digits_mlp", "digits, 64-32-10 ReLU", Digits, &[32], Relu, SoftmaxCrossEntropy),
-        entry(
-            "digits_tanh_deep",
-            "digits, 64-128-128-128-10 tanh",
-            Digits,
-            &[128, 128, 128],
-            Tanh,
-            SoftmaxCrossEntropy,
-        ),
-        entry("digits_autoencoder", "digits, 64-32-8-32-64 ReLU", Digits, &[32, 8, 32], Relu, AutoEncoding),
-        entry("breast_cancer_mlp", "breast cancer, 30-32-2 ReLU", BreastCancer, &[32], Relu, SoftmaxCrossEntropy),
-        entry("wine_mlp", "wine, 13-32-3 ReLU", Wine, &[32], Relu, SoftmaxCrossEntropy),
-        entry("diabetes_mlp", "diabetes, 10-32-1 SiLU", Diabetes, &[32], Silu, MeanSquaredError),
-    ]
-};
 
 /// Names and one-line descriptions of all fixed tasks.
 pub fn named_tasks() -> impl Iterator<Item = (&'static str, &'static str)> {
-    TASKS.iter().map(|task| (task.name, task.summary))
+    all().iter().map(|task| (task.config.name.as_str(), task.summary.as_str()))
 }
 
 /// The fixed task of that name.
@@ -61,18 +95,10 @@ pub fn named_tasks() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// # Errors
 /// [`Error::UnknownName`] with the nearest name and all of them.
 pub fn named(name: &str) -> Result<TaskConfig, Error> {
-    let Some(task) = TASKS.iter().find(|task| task.name == name) else {
-        let names: Vec<_> = TASKS.iter().map(|task| task.name).collect();
-        return Err(Error::unknown("task", name, &names));
-    };
-    Ok(TaskConfig {
-        name: name.to_owned(),
-        data: task.data.clone(),
-        model: ModelConfig::Mlp(MlpConfig::new(task.hidden, task.activation)),
-        loss: task.loss,
-        batch_size: BATCH_SIZE,
-        augmentations: Vec::new(),
-    })
+    match all().iter().find(|task| task.config.name == name) {
+        Some(task) => Ok(task.config.clone()),
+        None => Err(Error::unknown("task", name, &named_tasks().map(|(name, _)| name).collect::<Vec<_>>())),
+    }
 }
 
 #[cfg(test)]
@@ -80,18 +106,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_named_task_has_the_parameters_its_name_promises() {
-        let counts = named_tasks().map(|(name, _)| (name, named(name).unwrap().build().unwrap().layout().len()));
-        let expected = [
-            ("digits_logistic", 650),
-            ("digits_mlp", 2410),
-            ("digits_tanh_deep", 42_634),
-            ("digits_autoencoder", 4744),
-            ("breast_cancer_mlp", 1058),
-            ("wine_mlp", 547),
-            ("diabetes_mlp", 385),
-        ];
-        assert_eq!(counts.collect::<Vec<_>>(), expected);
+    fn names_are_different_and_variants_are_of_benchmark_tasks() {
+        let names: std::collections::BTreeSet<_> = named_tasks().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), all().len());
+        for task in all() {
+            assert_eq!(task.variant_of.is_some(), task.group == Group::Variant, "{}", task.config.name);
+            if let Some(of) = &task.variant_of {
+                assert!(Group::Benchmark.tasks().any(|task| task.config.name == *of), "{of}");
+            }
+        }
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Stream {
         // In (0, 1], or the logarithm would be infinite.
         let u = ((self.bits(2 * pair) >> 11) + 1) as f64 * (1.0 / (1u64 << 53) as f64);
         let (sine, cosine) = sin_cos_turns(self.uniform(2 * pair + 1));
-        let radius = (-2.0 * ln_unit(u)).sqrt();
+        let radius = (-2.0 * ln_positive(u)).sqrt();
         [(radius * cosine) as f32, (radius * sine) as f32]
     }
 }
@@ -222,11 +222,11 @@ pub(crate) fn sin_cos_turns(turns: f64) -> (f64, f64) {
     if quarter & 2 == 0 { (sine, cosine) } else { (-sine, -cosine) }
 }
 
-/// Natural logarithm of a normal number in `(0, 1]`, to about 1e-15.
+/// Natural logarithm of a positive normal number, to about 1e-15.
 ///
 /// `x = 2ᵉ·m` with `m` in `[√½, √2)`; `ln m = 2 (f + f³/3 + f⁵/5 + …)` with `f = (m-1)/(m+1)`.
 #[inline(always)]
-fn ln_unit(x: f64) -> f64 {
+fn ln_positive(x: f64) -> f64 {
     // Adding the distance from √½ to 1 in bits moves the boundary between exponents from 1 to √2.
     const SQRT_HALF_BITS: u64 = 0x3fe6_a09e_667f_3bcd;
     let shifted = x.to_bits().wrapping_add(0x3ff0_0000_0000_0000 - SQRT_HALF_BITS);
@@ -238,6 +238,24 @@ fn ln_unit(x: f64) -> f64 {
         [1.0, 1.0 / 3.0, 1.0 / 5.0, 1.0 / 7.0, 1.0 / 9.0, 1.0 / 11.0, 1.0 / 13.0, 1.0 / 15.0, 1.0 / 17.0],
     );
     f64::from(exponent) * std::f64::consts::LN_2 + 2.0 * f * series
+}
+
+/// `eˣ` for `x` within ±700, to about 1e-15.
+///
+/// `x = k ln 2 + r` with `r` within `±½ ln 2`, where the Taylor series ends.
+fn exp(x: f64) -> f64 {
+    const FACTORIALS: [f64; 14] = {
+        let mut inverse = [1.0; 14];
+        let mut n = 1;
+        while n < 14 {
+            inverse[n] = inverse[n - 1] / n as f64;
+            n += 1;
+        }
+        inverse
+    };
+    let k = (x / std::f64::consts::LN_2).round();
+    let power = f64::from_bits(((k as i64 + 1023) as u64) << 52);
+    power * horner(x - k * std::f64::consts::LN_2, FACTORIALS)
 }
 
 /// The polynomial with these coefficients, lowest first.
@@ -276,14 +294,25 @@ impl Draws {
         low + (high - low) * self.stream.uniform(index)
     }
 
-    /// Log-uniform in `[low, high)`, both positive.
+    /// Log-uniform in `[low, high]`, both positive; the same bits on every platform.
     pub fn log_uniform(&mut self, low: f64, high: f64) -> f64 {
-        self.uniform(low.ln(), high.ln()).exp()
+        exp(self.uniform(ln_positive(low), ln_positive(high))).clamp(low, high)
     }
 
     /// A whole number, log-uniform in `low..=high`, `low` at least one.
     pub fn log_uniform_integer(&mut self, low: usize, high: usize) -> usize {
         (self.log_uniform(low as f64, high as f64 + 1.0) as usize).clamp(low, high)
+    }
+
+    /// The number of one of the options, each with a chance in proportion to its weight; zero if there is none.
+    pub fn weighted(&mut self, weights: impl Iterator<Item = f64> + Clone) -> usize {
+        let mut left = self.uniform(0.0, weights.clone().sum());
+        let last = weights.clone().count().saturating_sub(1);
+        let chosen = weights.take(last).position(|weight| {
+            left -= weight;
+            left < 0.0
+        });
+        chosen.unwrap_or(last)
     }
 
     /// True with this probability.
@@ -313,6 +342,26 @@ mod tests {
         let mut normals = [0.0; 4];
         stream.normals(0, &mut normals);
         assert_eq!(normals.map(f32::to_bits), expected_normals);
+    }
+
+    #[test]
+    fn the_logarithm_and_its_inverse_are_exact_to_fourteen_digits() {
+        for i in 1..2000 {
+            let x = 1e-9 * 1.021f64.powi(i);
+            assert!((ln_positive(x) - x.ln()).abs() < 1e-14 * (1.0 + x.ln().abs()), "{x}");
+            assert!((exp(x.ln()) / x - 1.0).abs() < 1e-14, "{x}");
+        }
+    }
+
+    #[test]
+    fn options_are_drawn_by_weight() {
+        let mut draws = Draws::new(3, stream_number("test"));
+        let mut counts = [0u32; 3];
+        (0..6000).for_each(|_| counts[draws.weighted([1.0, 2.0, 3.0].into_iter())] += 1);
+        for (count, expected) in counts.into_iter().zip([1000, 2000, 3000]) {
+            assert!(count.abs_diff(expected) < 200, "{counts:?}");
+        }
+        assert_eq!(draws.weighted(std::iter::empty()), 0);
     }
 
     #[test]
@@ -347,12 +396,12 @@ mod tests {
     fn the_logarithm_sine_and_cosine_agree_with_the_library() {
         for i in 1..=10_000 {
             let u = f64::from(i) / 10_000.0;
-            assert!((ln_unit(u) - u.ln()).abs() < 4e-15 * (1.0 + u.ln().abs()), "ln {u}");
+            assert!((ln_positive(u) - u.ln()).abs() < 4e-15 * (1.0 + u.ln().abs()), "ln {u}");
             let angle = (u - 1e-4) * std::f64::consts::TAU;
             let (sine, cosine) = sin_cos_turns(u - 1e-4);
             assert!((sine - angle.sin()).abs() < 1e-12 && (cosine - angle.cos()).abs() < 1e-12, "turns {u}");
         }
-        assert!((ln_unit(1.0 / (1u64 << 53) as f64) + 53.0 * std::f64::consts::LN_2).abs() < 1e-13);
+        assert!((ln_positive(1.0 / (1u64 << 53) as f64) + 53.0 * std::f64::consts::LN_2).abs() < 1e-13);
     }
 
     #[test]

@@ -11,13 +11,14 @@
 //! | gradients only | noise, bfloat16, delay, normalisation, projection ([`DisguisedGradients`]) |
 //!
 //! The loss that is reported stays that of the task, except under a rescaled loss. All randomness is a function of
-//! the augmentation's seed and the batch.
+//! the augmentation's seed and the batch. An [`AugmentationMix`] draws lists at random.
 
 mod bfloat16;
 mod delay;
 mod disguised_gradients;
 mod evolution_gradient;
 mod gradient_noise;
+mod mix;
 mod normalise;
 mod project;
 mod reparametrise;
@@ -28,9 +29,9 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::data::DataConfig;
 use crate::error::check_range;
-use crate::rng::Draws;
 use crate::task::Task;
 use disguised_gradients::DisguisedGradients;
+pub use mix::{AugmentationMix, Reparametrisation, Strength};
 pub use reparametrise::Scope;
 
 /// One disguise.
@@ -140,76 +141,20 @@ impl Augmentation {
         }
     }
 
-    /// A random list, each kind with about the frequency and strength that VeLO gives it (arXiv 2211.09760).
-    ///
-    /// Re-parametrisation: none 2/7, global 2/7, tensor 2/7, parameter 1/7, over ±3, ±2 or ±1 decades. Gradient noise 10 %,
-    /// bfloat16 10 %, reduced batch 20 %, rescaled loss 20 % (±3 decades), normalised 5 %, projected 8 %.
-    ///
-    /// Delayed gradients are never drawn: a task that remembers gradients cannot be continued from a checkpoint that
-    /// holds parameters only. Label noise is drawn by the families, which know their targets.
-    pub fn sample(draws: &mut Draws) -> Vec<Self> {
-        let scope = draws.choose([
-            None,
-            None,
-            Some(Scope::Global),
-            Some(Scope::Global),
-            Some(Scope::PerTensor),
-            Some(Scope::PerTensor),
-            Some(Scope::PerParameter),
-        ]);
-        let decades = draws.choose([3.0, 2.0, 1.0]);
-        let seed = draws.bits();
-        let first = scope.map(|scope| Self::Reparametrise { scope, decades, seed });
-        first.into_iter().chain(Self::sample_others(draws)).collect()
-    }
-
-    /// As [`sample`](Self::sample), for training episodes that draw a step multiplier themselves.
-    ///
-    /// To an optimizer whose features and steps are normalised, a global scale is nothing but another step size:
-    /// it is drawn in a quarter of the lists (±3 decades); another quarter gets scales per tensor or per parameter, which
-    /// are not; half get none.
-    pub fn sample_rate_aware(draws: &mut Draws) -> Vec<Self> {
-        let scope = draws.choose([
-            None,
-            None,
-            None,
-            None,
-            Some(Scope::Global),
-            Some(Scope::Global),
-            Some(Scope::PerTensor),
-            Some(Scope::PerParameter),
-        ]);
-        let decades = if scope == Some(Scope::Global) { 3.0 } else { draws.choose([3.0, 2.0, 1.0]) };
-        let seed = draws.bits();
-        let first = scope.map(|scope| Self::Reparametrise { scope, decades, seed });
-        first.into_iter().chain(Self::sample_others(draws)).collect()
-    }
-
-    /// Everything but re-parametrisation.
-    fn sample_others(draws: &mut Draws) -> Vec<Self> {
-        let mut list = Vec::new();
-        if draws.chance(0.2) {
-            list.push(Self::ReducedBatch { share: draws.uniform(0.01, 1.0) as f32 });
+    /// The name of the kind, and how many passes of its own over the parameters it makes for one gradient.
+    pub(crate) fn passes(&self) -> (&'static str, f64) {
+        match *self {
+            Self::Reparametrise { .. } => ("Reparametrise", 1.0),
+            Self::RescaleLoss { .. } => ("RescaleLoss", 1.0),
+            Self::GradientNoise { .. } => ("GradientNoise", 1.0),
+            Self::Bfloat16Gradients => ("Bfloat16Gradients", 1.0),
+            Self::DelayedGradients { .. } => ("DelayedGradients", 1.0),
+            Self::NormalisedGradients => ("NormalisedGradients", 1.0),
+            Self::ProjectedGradients { directions, .. } => ("ProjectedGradients", directions as f64),
+            Self::EvolutionGradients { pairs, .. } => ("EvolutionGradients", pairs as f64),
+            Self::ReducedBatch { .. } => ("ReducedBatch", 0.0),
+            Self::LabelNoise { .. } => ("LabelNoise", 0.0),
         }
-        if draws.chance(0.2) {
-            list.push(Self::RescaleLoss { factor: draws.log_uniform(1e-3, 1e3) as f32 });
-        }
-        if draws.chance(0.08) {
-            // VeLO draws up to 1024, but a step here takes microseconds.
-            let directions = draws.log_uniform_integer(1, 64);
-            list.push(Self::ProjectedGradients { directions, seed: draws.bits() });
-        }
-        if draws.chance(0.1) {
-            let relative = draws.log_uniform(0.1, 3.0) as f32;
-            list.push(Self::GradientNoise { relative, seed: draws.bits() });
-        }
-        if draws.chance(0.05) {
-            list.push(Self::NormalisedGradients);
-        }
-        if draws.chance(0.1) {
-            list.push(Self::Bfloat16Gradients);
-        }
-        list
     }
 }
 
@@ -229,7 +174,6 @@ pub fn prepare(augmentations: &[Augmentation], data: &DataConfig, batch_size: us
 mod tests {
     use super::*;
     use crate::registry::named;
-    use crate::rng::stream_number;
     use crate::task::{Batch, Split};
 
     /// One of every kind, at some strength.
@@ -290,33 +234,6 @@ mod tests {
         // One in ten random labels is right by chance: 36 % of 1437 rows change, five standard errors are 91.
         assert!(changed(Split::Train).abs_diff(517) < 91, "{}", changed(Split::Train));
         assert_eq!(changed(Split::Validation), 0);
-    }
-
-    #[test]
-    fn sampled_lists_are_valid_and_have_the_frequencies_of_the_method() {
-        let mut draws = Draws::new(1, const { stream_number("augmentation test") });
-        let count = 7000;
-        let lists: Vec<_> = (0..count).map(|_| Augmentation::sample(&mut draws)).collect();
-        lists.iter().flatten().for_each(|augmentation| augmentation.check().unwrap());
-        let share = |kind: fn(&Augmentation) -> bool| {
-            lists.iter().filter(|list| list.iter().any(kind)).count() as f64 / f64::from(count)
-        };
-        let expect = |found: f64, expected: f64| {
-            let five_errors = 5.0 * (expected * (1.0 - expected) / f64::from(count)).sqrt();
-            assert!((found - expected).abs() < five_errors, "{found} against {expected}");
-        };
-        expect(share(|a| matches!(a, Augmentation::Reparametrise { .. })), 5.0 / 7.0);
-        expect(share(|a| matches!(a, Augmentation::Reparametrise { scope: Scope::PerParameter, .. })), 1.0 / 7.0);
-        expect(share(|a| matches!(a, Augmentation::ReducedBatch { .. })), 0.2);
-        expect(share(|a| matches!(a, Augmentation::RescaleLoss { .. })), 0.2);
-        expect(share(|a| matches!(a, Augmentation::GradientNoise { .. })), 0.1);
-        expect(share(|a| matches!(a, Augmentation::Bfloat16Gradients)), 0.1);
-        expect(share(|a| matches!(a, Augmentation::ProjectedGradients { .. })), 0.08);
-        expect(share(|a| matches!(a, Augmentation::NormalisedGradients)), 0.05);
-        let lists: Vec<_> = (0..count).map(|_| Augmentation::sample_rate_aware(&mut draws)).collect();
-        let global = |a: &Augmentation| matches!(a, Augmentation::Reparametrise { scope: Scope::Global, .. });
-        let share = lists.iter().filter(|list| list.iter().any(global)).count() as f64 / f64::from(count);
-        expect(share, 0.25);
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! | --- | --- |
 //! | `bundled` | real tables and a text that are part of the program |
 //! | `features` | points, tables and functions of a place |
-//! | `images` | figures, textures, shapes, shapes with captions |
-//! | `sequences` | Markov chains, brackets, recall, modular arithmetic, grammars |
+//! | `images` | figures, textures, shapes, shapes with captions, spots |
+//! | `sequences` | Markov chains, brackets, recall, modular arithmetic, grammars, automata |
 //! | `files` | what users have on disk |
 
 mod alias;
@@ -31,14 +31,16 @@ use crate::Error;
 use crate::error::check_range;
 pub use dataset::{BatchRows, Dataset, InputKind, Rows, TargetKind};
 pub use features::{
-    CollocationConfig, GaussianMixtureConfig, IllConditionedConfig, ImplicitImageConfig, ParityConfig, RatingsConfig,
-    TeacherConfig, TeacherTarget,
+    CollocationConfig, FriedmanConfig, GaussianMixtureConfig, IllConditionedConfig, ImplicitImageConfig, ParityConfig,
+    PlaneFigure, PlaneFiguresConfig, RatingsConfig, TeacherConfig, TeacherTarget,
 };
+pub(crate) use files::read_small_file;
 pub use files::{CifarConfig, CifarKind, CsvConfig, CsvTarget, IdxConfig, ImageFolderConfig, TextConfig};
-pub use images::{CaptionedShapesConfig, GlyphsConfig, ShapeTarget, ShapesConfig, TexturesConfig};
+pub use images::{BlobsConfig, CaptionedShapesConfig, GlyphsConfig, ShapeTarget, ShapesConfig, TexturesConfig};
 pub use procedural::RowCount;
 pub use sequences::{
-    BracketsConfig, GrammarConfig, MarkovConfig, ModularArithmeticConfig, Operation, RecallConfig, RecallKind,
+    AutomatonConfig, BracketsConfig, GrammarConfig, MarkovConfig, ModularArithmeticConfig, Operation, RecallConfig,
+    RecallKind,
 };
 
 /// Which data a task learns from.
@@ -75,6 +77,10 @@ pub enum DataConfig {
     Collocation(CollocationConfig),
     /// Places of a picture and their colours.
     ImplicitImage(ImplicitImageConfig),
+    /// Points of the plane in spirals, rings or squares.
+    PlaneFigures(PlaneFiguresConfig),
+    /// A smooth function of a few of many numbers.
+    Friedman(FriedmanConfig),
     /// Warped images of random stroke figures.
     Glyphs(GlyphsConfig),
     /// Images of waves.
@@ -83,6 +89,8 @@ pub enum DataConfig {
     Shapes(ShapesConfig),
     /// Images of shapes with four words about each.
     CaptionedShapes(CaptionedShapesConfig),
+    /// Images of bright spots to be counted.
+    Blobs(BlobsConfig),
     /// Tokens that depend on the last one or two.
     Markov(MarkovConfig),
     /// Nested brackets.
@@ -93,6 +101,8 @@ pub enum DataConfig {
     ModularArithmetic(ModularArithmeticConfig),
     /// Sentences of a small grammar.
     Grammar(GrammarConfig),
+    /// Histories of cellular automata.
+    Automaton(AutomatonConfig),
     /// Images in IDX files (MNIST and its relatives).
     Idx(IdxConfig),
     /// Binary batches of CIFAR-10 or CIFAR-100.
@@ -139,15 +149,19 @@ impl DataConfig {
             Self::Ratings(config) => config.check(),
             Self::Collocation(config) => config.check(),
             Self::ImplicitImage(config) => config.check(),
+            Self::PlaneFigures(config) => config.check(),
+            Self::Friedman(config) => config.check(),
             Self::Glyphs(config) => config.check(),
             Self::Textures(config) => config.check(),
             Self::Shapes(config) => config.check(),
             Self::CaptionedShapes(config) => config.check(),
+            Self::Blobs(config) => config.check(),
             Self::Markov(config) => config.check(),
             Self::Brackets(config) => config.check(),
             Self::Recall(config) => config.check(),
             Self::ModularArithmetic(config) => config.check(),
             Self::Grammar(config) => config.check(),
+            Self::Automaton(config) => config.check(),
             Self::Idx(config) => config.check(),
             Self::Cifar(config) => config.check(),
             Self::ImageFolder(config) => config.check(),
@@ -161,6 +175,72 @@ impl DataConfig {
                 data.check()
             }
         }
+    }
+
+    /// What a row holds, where that is known without reading a file.
+    pub(crate) fn kinds(&self) -> Option<(InputKind, TargetKind)> {
+        Some(match self {
+            Self::Digits => (InputKind::grey(8), TargetKind::Class(10)),
+            Self::BreastCancer => (InputKind::Features(30), TargetKind::Class(2)),
+            Self::Wine => (InputKind::Features(13), TargetKind::Class(3)),
+            Self::Diabetes => (InputKind::Features(10), TargetKind::Values(1)),
+            Self::KingJames { length } => text::kinds(*length),
+            Self::Teacher(config) => config.kinds(),
+            Self::GaussianMixture(config) => config.kinds(),
+            Self::IllConditioned(config) => config.kinds(),
+            Self::Parity(config) => config.kinds(),
+            Self::Ratings(config) => config.kinds(),
+            Self::Collocation(config) => config.kinds(),
+            Self::ImplicitImage(config) => config.kinds(),
+            Self::PlaneFigures(config) => config.kinds(),
+            Self::Friedman(config) => config.kinds(),
+            Self::Glyphs(config) => config.kinds(),
+            Self::Textures(config) => config.kinds(),
+            Self::Shapes(config) => config.kinds(),
+            Self::CaptionedShapes(config) => config.kinds(),
+            Self::Blobs(config) => config.kinds(),
+            Self::Markov(config) => config.kinds(),
+            Self::Brackets(config) => config.kinds(),
+            Self::Recall(config) => config.kinds(),
+            Self::ModularArithmetic(config) => config.kinds(),
+            Self::Grammar(config) => config.kinds(),
+            Self::Automaton(config) => config.kinds(),
+            Self::NoisyLabels { data, .. } | Self::Imbalanced { data, .. } => data.kinds()?,
+            Self::None | Self::Idx(_) | Self::Cifar(_) | Self::ImageFolder(_) | Self::Csv(_) | Self::Text(_) => {
+                return None;
+            }
+        })
+    }
+
+    /// What makes the rows of batches anew: the name of a generator, `Text` for windows of a text; none for rows in memory.
+    pub(crate) fn fresh_source(&self) -> Option<&'static str> {
+        let (rows, name) = match self {
+            Self::KingJames { .. } | Self::Text(_) => (RowCount::Fresh, "Text"),
+            Self::Teacher(config) => (config.rows, "Teacher"),
+            Self::GaussianMixture(config) => (config.rows, "GaussianMixture"),
+            Self::IllConditioned(config) => (config.rows, "IllConditioned"),
+            Self::Parity(config) => (config.rows, "Parity"),
+            Self::Ratings(config) => (config.rows, "Ratings"),
+            Self::Collocation(config) => (config.rows, "Collocation"),
+            Self::ImplicitImage(config) => (config.rows, "ImplicitImage"),
+            Self::PlaneFigures(config) => (config.rows, "PlaneFigures"),
+            Self::Friedman(config) => (config.rows, "Friedman"),
+            Self::Glyphs(config) => (config.rows, "Glyphs"),
+            Self::Textures(config) => (config.rows, "Textures"),
+            Self::Shapes(config) => (config.rows, "Shapes"),
+            Self::CaptionedShapes(config) => (config.rows, "CaptionedShapes"),
+            Self::Blobs(config) => (config.rows, "Blobs"),
+            Self::Markov(config) => (config.rows, "Markov"),
+            Self::Brackets(config) => (config.rows, "Brackets"),
+            Self::Recall(config) => (config.rows, "Recall"),
+            Self::ModularArithmetic(config) => (config.rows, "ModularArithmetic"),
+            Self::Grammar(config) => (config.rows, "Grammar"),
+            Self::Automaton(config) => (config.rows, "Automaton"),
+            Self::NoisyLabels { data, .. } | Self::Imbalanced { data, .. } => return data.fresh_source(),
+            Self::None | Self::Digits | Self::BreastCancer | Self::Wine | Self::Diabetes => return None,
+            Self::Idx(_) | Self::Cifar(_) | Self::ImageFolder(_) | Self::Csv(_) => return None,
+        };
+        (rows == RowCount::Fresh).then_some(name)
     }
 
     /// The data set, shared with everyone who asks for an equal configuration.
@@ -188,15 +268,19 @@ impl DataConfig {
             Self::Ratings(config) => config.generate(),
             Self::Collocation(config) => config.generate(),
             Self::ImplicitImage(config) => config.generate(),
+            Self::PlaneFigures(config) => config.generate(),
+            Self::Friedman(config) => config.generate(),
             Self::Glyphs(config) => config.generate(),
             Self::Textures(config) => config.generate(),
             Self::Shapes(config) => config.generate(),
             Self::CaptionedShapes(config) => config.generate(),
+            Self::Blobs(config) => config.generate(),
             Self::Markov(config) => config.generate(),
             Self::Brackets(config) => config.generate(),
             Self::Recall(config) => config.generate(),
             Self::ModularArithmetic(config) => config.generate(),
             Self::Grammar(config) => config.generate(),
+            Self::Automaton(config) => config.generate(),
             Self::Idx(config) => config.read()?,
             Self::Cifar(config) => config.read()?,
             Self::ImageFolder(config) => config.read()?,

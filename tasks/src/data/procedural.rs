@@ -87,8 +87,7 @@ pub(crate) fn sample_label_noise(draws: &mut Draws, largest: f64) -> f32 {
 /// The data set of `count` rows from `generator`. Fixed rows have the ids `0..count`, the last quarter held out.
 pub(crate) fn from_generator<G: Generator + 'static>(
     generator: G,
-    input_kind: InputKind,
-    target: TargetKind,
+    (input_kind, target): (InputKind, TargetKind),
     count: RowCount,
 ) -> Dataset {
     let collect = |ids: std::ops::Range<u64>| {

@@ -18,6 +18,11 @@ const EVALUATION_ROWS: u64 = 512;
 /// Different bytes.
 const VOCABULARY: usize = 256;
 
+/// What a window of `length` bytes holds.
+pub(super) const fn kinds(length: usize) -> (InputKind, TargetKind) {
+    (InputKind::Tokens { vocabulary: VOCABULARY, length }, TargetKind::NextToken)
+}
+
 /// The data set of all windows of `length` bytes in the text.
 pub(super) fn windows(file: &str, text: Vec<u8>, length: usize) -> Result<Dataset, Error> {
     let boundary = text.len() / 10 * 9;
@@ -34,8 +39,8 @@ pub(super) fn windows(file: &str, text: Vec<u8>, length: usize) -> Result<Datase
         (rows, Arc::new(windows))
     };
     let ((train_rows, train), (validation_rows, validation)) = (part(&text[..boundary]), part(&text[boundary..]));
-    let inputs = InputKind::Tokens { vocabulary: VOCABULARY, length };
-    let dataset = Dataset::from_rows(inputs, TargetKind::NextToken, train_rows, validation_rows);
+    let (inputs, target) = kinds(length);
+    let dataset = Dataset::from_rows(inputs, target, train_rows, validation_rows);
     Ok(dataset.fresh(Generators { train, validation }))
 }
 

@@ -3,6 +3,7 @@
 use super::{TaskFamily, family_named};
 use crate::augmentations::Augmentation;
 use crate::config::TaskConfig;
+use crate::partition::Partition;
 use crate::rng::{Draws, stream_number};
 
 /// Families whose tasks are small enough to be learned from such gradients.
@@ -23,7 +24,7 @@ impl TaskFamily for EvolutionGradient {
     fn sample(&self, seed: u64) -> TaskConfig {
         let mut draws = Draws::new(seed, const { stream_number("evolution_gradient") });
         let source = family_named(draws.choose(SOURCES)).expect("the sources are families");
-        let mut task = source.sample(draws.bits());
+        let mut task = source.sample(Partition::within(seed, draws.bits()));
         task.name = self.name().to_owned();
         let deviation = draws.log_uniform(0.001, 0.1) as f32;
         task.augmentations.push(Augmentation::EvolutionGradients { deviation, pairs: 1, seed: draws.bits() });

@@ -18,7 +18,7 @@ mod vision;
 use crate::Error;
 use crate::config::TaskConfig;
 use crate::rng::Draws;
-pub use mixture::{Component, Mixture};
+pub use mixture::{Budget, Component, Drawn, Mixture, MixtureConfig};
 
 /// A distribution over tasks.
 pub trait TaskFamily: Send + Sync {

@@ -83,6 +83,11 @@ impl<T: Real> Graph<T> {
         3 * examples as u64 * self.steps.iter().map(|step| step.operation.flops()).sum::<u64>()
     }
 
+    /// Numbers that the operations compute for each example.
+    pub(crate) fn values(&self) -> usize {
+        self.buffers[1..].iter().map(|buffer| buffer.elements).sum()
+    }
+
     /// The mean loss of `examples` at `params`; its gradient is written to `grads`.
     pub(crate) fn loss_and_grad(&mut self, params: &[T], examples: Examples<'_, T>, grads: &mut [T]) -> T {
         let score = self.score(params, examples);

@@ -22,6 +22,7 @@ mod matrix_product;
 mod operation;
 mod operations;
 mod parameter;
+pub(crate) mod peak;
 mod real;
 mod simd;
 

@@ -48,8 +48,8 @@ pub enum Loss {
 
 impl Loss {
     /// Outputs that a model of this data needs for each row or position; `None` when the loss does not fit the data.
-    pub(crate) fn outputs(self, data: &Dataset) -> Option<usize> {
-        match (self, data.target(), data.input_kind()) {
+    pub(crate) fn outputs(self, input: InputKind, target: TargetKind) -> Option<usize> {
+        match (self, target, input) {
             (Self::SoftmaxCrossEntropy | Self::Logistic, TargetKind::Class(classes), _) => Some(classes),
             (Self::NextToken, TargetKind::NextToken, InputKind::Tokens { vocabulary, .. }) => Some(vocabulary),
             (Self::MeanSquaredError | Self::Huber, TargetKind::Values(width), _) => Some(width),
@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn a_loss_that_does_not_fit_the_data_needs_no_outputs() {
-        let digits = DataConfig::Digits.load().unwrap();
-        assert_eq!(Loss::AutoEncoding.outputs(&digits), Some(64));
-        assert_eq!([Loss::Huber, Loss::NextToken, Loss::InfoNce].map(|loss| loss.outputs(&digits)), [None; 3]);
+        let (input, target) = DataConfig::Digits.kinds().unwrap();
+        assert_eq!(Loss::AutoEncoding.outputs(input, target), Some(64));
+        assert_eq!([Loss::Huber, Loss::NextToken, Loss::InfoNce].map(|loss| loss.outputs(input, target)), [None; 3]);
     }
 }

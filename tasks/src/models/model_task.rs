@@ -7,7 +7,7 @@ use velo_optimizer::{FlushDenormals, ParamLayout};
 use super::autodiff_mlp::AutodiffMlp;
 use super::{Backend, Loss, ModelConfig};
 use crate::Error;
-use crate::data::{Dataset, Rows};
+use crate::data::{Dataset, InputKind, Rows, TargetKind};
 use crate::graph::{Examples, Graph, Initial, Real, Score, initialise};
 use crate::rng::derive_seed;
 use crate::task::{Batch, Metrics, Split, Task};
@@ -63,13 +63,25 @@ pub(crate) fn graph<T: Real>(
     data: &Dataset,
     most_rows: usize,
 ) -> Result<(Graph<T>, ParamLayout, Vec<Initial>), Error> {
-    let mut builder = crate::graph::GraphBuilder::new(most_rows, data.input_width());
-    let outputs = loss.outputs(data).ok_or_else(|| {
-        let expected =
-            format!("a loss for inputs of kind {:?} and targets of kind {:?}", data.input_kind(), data.target());
+    graph_on(model, loss, (data.input_kind(), data.target()), most_rows)
+}
+
+/// The graph of a model on such inputs and targets, for batches of at most `most_rows` rows, with its parameters.
+///
+/// # Errors
+/// [`Error::InvalidField`] when loss, model and data do not fit each other.
+pub(crate) fn graph_on<T: Real>(
+    model: &ModelConfig,
+    loss: Loss,
+    (input, target): (InputKind, TargetKind),
+    most_rows: usize,
+) -> Result<(Graph<T>, ParamLayout, Vec<Initial>), Error> {
+    let mut builder = crate::graph::GraphBuilder::new(most_rows, input.len());
+    let outputs = loss.outputs(input, target).ok_or_else(|| {
+        let expected = format!("a loss for inputs of kind {input:?} and targets of kind {target:?}");
         Error::invalid("loss", format!("{loss:?}"), expected)
     })?;
-    model.build(&mut builder, data.input_kind(), loss, outputs)?;
+    model.build(&mut builder, input, loss, outputs)?;
     builder.finish()
 }
 

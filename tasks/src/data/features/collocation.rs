@@ -54,8 +54,13 @@ impl CollocationConfig {
         self.rows.check("data.rows", 4)
     }
 
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
+        (InputKind::Features(2), TargetKind::Values(2))
+    }
+
     pub(crate) fn generate(&self) -> Dataset {
-        procedural::from_generator(Solution::new(self), InputKind::Features(2), TargetKind::Values(2), self.rows)
+        procedural::from_generator(Solution::new(self), self.kinds(), self.rows)
     }
 }
 

@@ -49,9 +49,13 @@ impl GaussianMixtureConfig {
         self.rows.check("data.rows", self.inputs)
     }
 
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
+        (InputKind::Features(self.inputs), TargetKind::Class(self.classes))
+    }
+
     pub(crate) fn generate(&self) -> Dataset {
-        let (inputs, target) = (InputKind::Features(self.inputs), TargetKind::Class(self.classes));
-        procedural::from_generator(Clusters::new(self), inputs, target, self.rows)
+        procedural::from_generator(Clusters::new(self), self.kinds(), self.rows)
     }
 }
 

@@ -56,9 +56,14 @@ impl ImplicitImageConfig {
         self.rows.check("data.rows", 2 + self.channels)
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let target = TargetKind::Values(self.channels);
-        procedural::from_generator(Picture::new(self), InputKind::Features(2), target, self.rows)
+        (InputKind::Features(2), target)
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
+        procedural::from_generator(Picture::new(self), self.kinds(), self.rows)
     }
 }
 

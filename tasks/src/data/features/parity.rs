@@ -56,9 +56,13 @@ impl ParityConfig {
         self.rows.check("data.rows", self.inputs)
     }
 
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
+        (InputKind::Features(self.inputs), TargetKind::Class(2))
+    }
+
     pub(crate) fn generate(&self) -> Dataset {
-        let (inputs, target) = (InputKind::Features(self.inputs), TargetKind::Class(2));
-        procedural::from_generator(Bits::new(self), inputs, target, self.rows)
+        procedural::from_generator(Bits::new(self), self.kinds(), self.rows)
     }
 }
 

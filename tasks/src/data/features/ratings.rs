@@ -61,9 +61,14 @@ impl RatingsConfig {
         self.rows.check("data.rows", 3)
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let inputs = InputKind::Tokens { vocabulary: self.users + self.items, length: 2 };
-        procedural::from_generator(Tastes::new(self), inputs, TargetKind::Values(1), self.rows)
+        (inputs, TargetKind::Values(1))
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
+        procedural::from_generator(Tastes::new(self), self.kinds(), self.rows)
     }
 }
 

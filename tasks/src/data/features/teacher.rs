@@ -65,12 +65,17 @@ impl TeacherConfig {
         self.rows.check("data.rows", self.inputs + self.outputs)
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let target = match self.target {
             TeacherTarget::Class => TargetKind::Class(self.outputs),
             TeacherTarget::Values => TargetKind::Values(self.outputs),
         };
-        procedural::from_generator(Teacher::new(self), InputKind::Features(self.inputs), target, self.rows)
+        (InputKind::Features(self.inputs), target)
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
+        procedural::from_generator(Teacher::new(self), self.kinds(), self.rows)
     }
 }
 

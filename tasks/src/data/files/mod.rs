@@ -62,6 +62,15 @@ fn read_up_to(path: &Path, source: &mut dyn Read, limit: u64) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
+/// All bytes of a file that has at most `limit` of them.
+pub(crate) fn read_small_file(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let (mut file, length) = open(path)?;
+    if length > limit {
+        return Err(Error::corrupt(name(path), format!("{length} bytes, expected at most {limit}")));
+    }
+    read_up_to(path, &mut file, limit)
+}
+
 /// Refuses more rows of `width` numbers than fit.
 fn check_size(file: &str, rows: usize, width: usize) -> Result<(), Error> {
     if rows.saturating_mul(width) > MAX_NUMBERS {

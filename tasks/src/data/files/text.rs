@@ -1,4 +1,4 @@
-//! Any file as bytes, for language models.
+//! A text file as bytes, for language models.
 
 use std::path::PathBuf;
 
@@ -18,6 +18,9 @@ pub struct TextConfig {
     pub path: PathBuf,
     /// Bytes of a window, 2 to 4096.
     pub length: usize,
+    /// Takes bytes that are not UTF-8 too.
+    #[serde(default)]
+    pub any_bytes: bool,
 }
 
 impl TextConfig {
@@ -28,6 +31,11 @@ impl TextConfig {
     pub(crate) fn read(&self) -> Result<Dataset, Error> {
         let (mut file, _) = open(&self.path)?;
         let bytes = read_up_to(&self.path, &mut file, MAX_BYTES)?;
+        if let (false, Err(error)) = (self.any_bytes, std::str::from_utf8(&bytes)) {
+            let (place, byte) = (error.valid_up_to(), bytes[error.valid_up_to()]);
+            let problem = format!("byte {place} is {byte:#04x}, expected UTF-8 text; any_bytes: true takes all bytes");
+            return Err(Error::corrupt(name(&self.path), problem));
+        }
         text::windows(&name(&self.path), bytes, self.length)
     }
 }
@@ -38,11 +46,16 @@ mod tests {
     use crate::task::Split;
 
     #[test]
-    fn invalid_utf8_is_as_good_as_any_other_text() {
+    fn invalid_utf8_is_refused_with_its_place_unless_any_bytes_will_do() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bytes");
-        std::fs::write(&path, [0xff, 0xfe].repeat(500)).unwrap();
-        let dataset = TextConfig { path, length: 16 }.read().unwrap();
+        std::fs::write(&path, [b"abc".as_slice(), &[0xff, 0xfe].repeat(500)].concat()).unwrap();
+        let error = TextConfig { path: path.clone(), length: 16, any_bytes: false }.read().unwrap_err().to_string();
+        assert!(
+            error.ends_with("bytes: byte 3 is 0xff, expected UTF-8 text; any_bytes: true takes all bytes"),
+            "{error}"
+        );
+        let dataset = TextConfig { path, length: 16, any_bytes: true }.read().unwrap();
         assert!(dataset.rows(Split::Validation).inputs.iter().all(|&byte| byte >= 254.0));
     }
 
@@ -51,7 +64,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let short = folder.path().join("short.txt");
         std::fs::write(&short, "too short").unwrap();
-        let complaint = |path: PathBuf| TextConfig { path, length: 16 }.read().unwrap_err().to_string();
+        let complaint =
+            |path: PathBuf| TextConfig { path, length: 16, any_bytes: false }.read().unwrap_err().to_string();
         assert!(complaint(short).ends_with("short.txt: 9 bytes, expected at least 160 for windows of 16"));
         assert!(complaint(folder.path().join("missing")).contains("missing: "));
         assert!(complaint(folder.path().to_owned()).ends_with(": not a file"));

@@ -70,7 +70,8 @@ impl CaptionedShapesConfig {
         self.rows.check("data.rows", 3 * self.side * self.side + WORDS.len())
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let inputs = InputKind::ImageAndTokens {
             channels: 3,
             height: self.side,
@@ -78,8 +79,12 @@ impl CaptionedShapesConfig {
             vocabulary: VOCABULARY,
             length: WORDS.len(),
         };
+        (inputs, TargetKind::Class(CAPTIONS))
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
         let shapes = CaptionedShapes { canvas: Canvas::new(self.side), config: self.clone() };
-        procedural::from_generator(shapes, inputs, TargetKind::Class(CAPTIONS), self.rows)
+        procedural::from_generator(shapes, self.kinds(), self.rows)
     }
 }
 

@@ -77,9 +77,13 @@ impl GlyphsConfig {
         self.rows.check("data.rows", self.side * self.side)
     }
 
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
+        (InputKind::grey(self.side), TargetKind::Class(self.classes))
+    }
+
     pub(crate) fn generate(&self) -> Dataset {
-        let (inputs, target) = (InputKind::grey(self.side), TargetKind::Class(self.classes));
-        procedural::from_generator(Figures::new(self), inputs, target, self.rows)
+        procedural::from_generator(Figures::new(self), self.kinds(), self.rows)
     }
 }
 

@@ -116,10 +116,15 @@ impl ShapesConfig {
         self.rows.check("data.rows", self.channels * self.side * self.side)
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let inputs = InputKind::Image { channels: self.channels, height: self.side, width: self.side };
+        (inputs, TargetKind::Class(self.classes()))
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
         let shapes = Shapes { canvas: Canvas::new(self.side), config: self.clone() };
-        procedural::from_generator(shapes, inputs, TargetKind::Class(self.classes()), self.rows)
+        procedural::from_generator(shapes, self.kinds(), self.rows)
     }
 }
 

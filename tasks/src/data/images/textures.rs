@@ -77,9 +77,14 @@ impl TexturesConfig {
         self.rows.check("data.rows", self.channels * self.side * self.side)
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let inputs = InputKind::Image { channels: self.channels, height: self.side, width: self.side };
-        procedural::from_generator(Textures::new(self), inputs, TargetKind::Class(self.classes), self.rows)
+        (inputs, TargetKind::Class(self.classes))
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
+        procedural::from_generator(Textures::new(self), self.kinds(), self.rows)
     }
 }
 

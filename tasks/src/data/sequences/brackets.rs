@@ -60,9 +60,14 @@ impl BracketsConfig {
         self.rows.check("data.rows", self.length)
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let inputs = InputKind::Tokens { vocabulary: 2 * self.kinds, length: self.length };
-        procedural::from_generator(Brackets { config: self.clone() }, inputs, TargetKind::NextToken, self.rows)
+        (inputs, TargetKind::NextToken)
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
+        procedural::from_generator(Brackets { config: self.clone() }, self.kinds(), self.rows)
     }
 }
 

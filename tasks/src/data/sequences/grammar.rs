@@ -72,9 +72,14 @@ impl GrammarConfig {
         self.rows.check("data.rows", self.length)
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let inputs = InputKind::Tokens { vocabulary: self.words + 1, length: self.length };
-        procedural::from_generator(Grammar::new(self), inputs, TargetKind::NextToken, self.rows)
+        (inputs, TargetKind::NextToken)
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
+        procedural::from_generator(Grammar::new(self), self.kinds(), self.rows)
     }
 }
 

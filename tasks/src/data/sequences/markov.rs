@@ -69,9 +69,14 @@ impl MarkovConfig {
         self.vocabulary.pow(self.order as u32 + 1)
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let inputs = InputKind::Tokens { vocabulary: self.vocabulary, length: self.length };
-        procedural::from_generator(Chain::new(self), inputs, TargetKind::NextToken, self.rows)
+        (inputs, TargetKind::NextToken)
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
+        procedural::from_generator(Chain::new(self), self.kinds(), self.rows)
     }
 }
 

@@ -76,9 +76,14 @@ impl ModularArithmeticConfig {
         self.rows.check("data.rows", 2 * self.terms + 1)
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let inputs = InputKind::Tokens { vocabulary: self.modulus + 4, length: 2 * self.terms + 1 };
-        procedural::from_generator(Calculations { config: self.clone() }, inputs, TargetKind::NextToken, self.rows)
+        (inputs, TargetKind::NextToken)
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
+        procedural::from_generator(Calculations { config: self.clone() }, self.kinds(), self.rows)
     }
 }
 

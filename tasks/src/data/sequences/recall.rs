@@ -77,9 +77,14 @@ impl RecallConfig {
         self.rows.check("data.rows", self.length())
     }
 
-    pub(crate) fn generate(&self) -> Dataset {
+    /// What a row holds.
+    pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
         let inputs = InputKind::Tokens { vocabulary: self.vocabulary + 1, length: self.length() };
-        procedural::from_generator(Lists { config: self.clone() }, inputs, TargetKind::NextToken, self.rows)
+        (inputs, TargetKind::NextToken)
+    }
+
+    pub(crate) fn generate(&self) -> Dataset {
+        procedural::from_generator(Lists { config: self.clone() }, self.kinds(), self.rows)
     }
 }
 

@@ -45,7 +45,7 @@ fn worker_count(asked: Option<usize>) -> usize {
 }
 
 fn run(args: RunArgs) -> Result<()> {
-    let config: Config = ron_file::read(&args.config, &args.overrides).map_err(Error::from)?;
+    let config: Config = ron_file::read(&args.config, &args.overrides).map_err(Error::of_config_file)?;
     let plan = config.clone().check().with_context(|| args.config.display().to_string())?;
     let folder = RunFolder::create(&args.out.unwrap_or_else(|| default_folder(&args.config)), &config)?;
     eprintln!("run folder: {}", folder.root().display());

@@ -17,6 +17,14 @@ pub enum Error {
         /// What is allowed.
         expected: String,
     },
+    /// The configuration file that the command names cannot be read.
+    #[error("{}: {source}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The run folder cannot be used.
     #[error("{}: {problem}", path.display())]
     RunFolder {
@@ -69,7 +77,10 @@ impl Error {
             Self::Config { .. }
                 | Self::RunFolder { .. }
                 | Self::Tasks(velo_tasks::Error::UnknownName { .. } | velo_tasks::Error::InvalidField { .. })
-                | Self::Optimizer(velo_optimizer::Error::InvalidHyperParameter { .. })
+                | Self::ConfigFile { .. }
+                | Self::Optimizer(
+                    velo_optimizer::Error::InvalidHyperParameter { .. } | velo_optimizer::Error::InPart { .. }
+                )
                 | Self::Comparison(
                     Comparison::Config { .. }
                         | Comparison::Override { .. }
@@ -77,6 +88,14 @@ impl Error {
                         | Comparison::FolderNotEmpty { .. }
                 )
         )
+    }
+
+    /// What went wrong with the configuration file of a command: a file that is missing is the caller's to change.
+    pub fn of_config_file(error: velo_comparison::Error) -> Self {
+        match error {
+            velo_comparison::Error::Io { path, source } => Self::ConfigFile { path, source },
+            other => Self::Comparison(other),
+        }
     }
 
     pub(crate) fn config(field: impl Into<String>, found: impl Display, expected: impl Into<String>) -> Self {

@@ -227,7 +227,7 @@ fn bad_input_gives_one_message_that_names_the_field_and_what_was_expected() {
     assert_eq!(no_workers.status.code(), Some(2));
     run("architecture=Celo3()", &["Celo3", "Celo2"]);
     assert!(!out.exists(), "a run that cannot start leaves nothing behind");
-    refused(&["run", "no/such.ron", "--out", text(&out)], 1, &["no/such.ron"]);
+    refused(&["run", "no/such.ron", "--out", text(&out)], 2, &["no/such.ron"]);
     refused(&["resume", text(folder.path())], 2, &["is not a run folder: it has no config.ron"]);
     refused(&["evaluate", "no/such.safetensors"], 1, &["no/such.safetensors"]);
 }

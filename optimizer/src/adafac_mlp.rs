@@ -30,13 +30,14 @@ const INITIAL_SQUARE_DECAY: f32 = 0.999;
 const OUTPUTS: usize = 2;
 
 /// The places of the twenty-eight channels among the thirty: all but the clipped gradient and `g e`.
-const CHANNELS: [usize; 28] =
+pub(crate) const CHANNELS: [usize; 28] =
     [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29];
 
 /// Hidden widths that kernels are compiled for: those of the published networks.
 const WIDTHS: [usize; 2] = [4, 32];
 
-const SETTINGS: NetworkSettings = NetworkSettings {
+/// How the network is applied, but for the factor on its second output.
+pub(crate) const SETTINGS: NetworkSettings = NetworkSettings {
     features: FeatureSettings { clip: f32::MAX, epsilon: 1e-6, vector_epsilon: 1e-6, correction: None },
     normalize: Some((Scope::Tensor, 1e-5)),
     exp_mult: 0.0,
@@ -153,7 +154,7 @@ pub struct AdafacMlpRule {
     theta_len: usize,
     config: AdafacMlpConfig,
     network: AnyWidth,
-    decays: Decays,
+    pub(crate) decays: Decays,
     tensors: Vec<(TensorLayout, Geometry, AccumulatorSlots)>,
     scratch: NetworkScratch,
     direction: Vec<f32>,

@@ -137,9 +137,10 @@ impl Architecture {
     /// Checks the configuration.
     ///
     /// # Errors
-    /// [`Error::InvalidHyperParameter`] naming the field.
+    /// [`Error::InvalidHyperParameter`] naming the field, with the name of the architecture before it
+    /// ([`Error::InPart`]).
     pub fn check(&self) -> Result<(), Error> {
-        self.config().check()
+        self.config().check().map_err(|error| error.in_part(self.name()))
     }
 }
 

@@ -90,7 +90,7 @@ impl LearnedConfig for CeloConfig {
 pub struct CeloRule {
     theta_len: usize,
     config: CeloConfig,
-    scheduler: LearnedScheduler,
+    pub(crate) scheduler: LearnedScheduler,
     bank: MlpBank,
     mix: Vec<f32>,
     tensors: usize,

@@ -102,7 +102,7 @@ impl LearnedConfig for CeloAdamConfig {
 pub struct CeloAdamRule {
     theta_len: usize,
     config: CeloAdamConfig,
-    scheduler: LearnedScheduler,
+    pub(crate) scheduler: LearnedScheduler,
     tensors: Vec<TensorLayout>,
     mean: Slot,
     mean_square: Slot,

@@ -48,6 +48,14 @@ pub enum Error {
         /// What is allowed.
         expected: &'static str,
     },
+    /// A hyper-parameter outside its domain, in a part of a larger configuration.
+    #[error("{part}.{source}")]
+    InPart {
+        /// The field that holds the part, such as `inner`, or the name of an architecture.
+        part: String,
+        /// What is wrong inside.
+        source: Box<Error>,
+    },
     /// A name that no optimizer has.
     #[error("unknown optimizer {name:?}; did you mean {nearest:?}?")]
     UnknownOptimizer {
@@ -88,8 +96,32 @@ impl Error {
         Self::Malformed { what, problem: problem.into() }
     }
 
+    /// Names the part of a configuration in which a hyper-parameter was refused. Other errors name their place themselves.
+    pub(crate) fn in_part(self, part: impl Into<String>) -> Self {
+        match self {
+            Self::InvalidHyperParameter { .. } | Self::InPart { .. } => {
+                Self::InPart { part: part.into(), source: Box::new(self) }
+            }
+            other => other,
+        }
+    }
+
     /// Names the file in which `self` was found.
     pub(crate) fn in_file(self, path: impl Into<PathBuf>) -> Self {
         Self::InFile { path: path.into(), source: Box::new(self) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hyper_parameter_is_named_with_its_path() {
+        let refused = || Error::InvalidHyperParameter { field: "beta1", found: "2".into(), expected: "less" };
+        let error = refused().in_part("optimizer").in_part("groups[1]");
+        assert_eq!(error.to_string(), "groups[1].optimizer.beta1 is 2, expected less");
+        let elsewhere = Error::malformed("learned weights", "are not there").in_part("inner");
+        assert_eq!(elsewhere.to_string(), "learned weights: are not there");
     }
 }

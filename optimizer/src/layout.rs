@@ -111,7 +111,40 @@ impl ParamLayout {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_list_of_tensors_is_laid_out_without_gaps_or_refused(
+            tensors in prop::collection::vec(("[a-c]{1,2}", prop::collection::vec(0usize..5, 0..5)), 0..8),
+        ) {
+            let names: HashSet<_> = tensors.iter().map(|(name, _)| name).collect();
+            let Ok(layout) = ParamLayout::new(tensors.clone()) else {
+                prop_assert!(names.len() < tensors.len());
+                return Ok(());
+            };
+            prop_assert_eq!(names.len(), tensors.len());
+            let mut end = 0;
+            for ((name, shape), tensor) in tensors.iter().zip(layout.tensors()) {
+                prop_assert_eq!((&tensor.name, &tensor.shape), (name, shape));
+                prop_assert_eq!(&tensor.range, &(end..end + shape.iter().product::<usize>()));
+                prop_assert_eq!(layout.get(name), Some(tensor));
+                end = tensor.range.end;
+            }
+            prop_assert_eq!((layout.len(), layout.is_empty()), (end, end == 0));
+        }
+
+        #[test]
+        fn axes_of_any_length_are_laid_out_or_refused(shape in prop::collection::vec(any::<usize>(), 0..4)) {
+            let exact = shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
+            match ParamLayout::new([("w", shape)]) {
+                Ok(layout) => prop_assert_eq!(Some(layout.len()), exact),
+                Err(error) => prop_assert!(matches!(error, Error::TensorTooLarge { .. }), "{}", error),
+            }
+        }
+    }
 
     #[test]
     fn tensors_lie_back_to_back_in_the_order_given() {

@@ -55,6 +55,8 @@ pub mod rule;
 mod schedule;
 mod scheduler;
 mod simd;
+#[cfg(test)]
+mod stages;
 pub mod state;
 mod step;
 mod tensor_features;
@@ -62,6 +64,15 @@ mod tensor_lstm;
 mod velo;
 mod weights;
 mod wrappers;
+
+/// What the recorded runs are read with, here and in the folder of tests.
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+// The tests that are shared call this crate by its name.
+#[cfg(test)]
+extern crate self as velo_optimizer;
 
 pub use adafac_mlp::{AdafacMlpConfig, AdafacMlpRule};
 pub use architecture::Architecture;

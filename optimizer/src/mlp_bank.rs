@@ -28,13 +28,16 @@ const OUTPUTS: usize = 3;
 /// Bound on gradient elements.
 pub(crate) const GRADIENT_CLIP: f32 = 1000.0;
 
-const SETTINGS: NetworkSettings = NetworkSettings {
+/// How the network is applied, but for the factor on its second output.
+pub(crate) const SETTINGS: NetworkSettings = NetworkSettings {
     features: FeatureSettings { clip: GRADIENT_CLIP, epsilon: 1e-6, vector_epsilon: 0.0, correction: None },
     normalize: Some((Scope::Tensor, 1e-5)),
     exp_mult: 0.0,
 };
 
-const DECAYS: Decays = Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.999, factored: [0.9, 0.99, 0.999] };
+/// The decays of the published implementations.
+pub(crate) const DECAYS: Decays =
+    Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.999, factored: [0.9, 0.99, 0.999] };
 
 /// Names and shapes of the weights of a bank of `size` networks.
 pub(crate) fn theta_tensors(size: usize) -> Vec<(String, Vec<usize>)> {

@@ -237,7 +237,8 @@ impl OptimizerConfig {
         }
         let known = Self::NAMES.iter().find(|known| plain(known) == wanted);
         known.and_then(|known| Self::with_defaults(known)).ok_or_else(|| {
-            let nearest = Self::NAMES.iter().min_by_key(|known| edit_distance(&plain(known), &wanted));
+            let all = Self::NAMES.iter().chain(Self::WRAPPERS).chain([&LEARNED]);
+            let nearest = all.min_by_key(|known| edit_distance(&plain(known), &wanted));
             Error::UnknownOptimizer { name: name.to_owned(), nearest: nearest.map_or("", |name| name) }
         })
     }
@@ -291,6 +292,8 @@ mod tests {
     fn a_misspelt_name_is_refused_with_the_nearest_one() {
         let error = OptimizerConfig::from_name("adamm_w").unwrap_err();
         assert_eq!(error.to_string(), "unknown optimizer \"adamm_w\"; did you mean \"adamw\"?");
+        let error = OptimizerConfig::from_name("lookhead").unwrap_err();
+        assert_eq!(error.to_string(), "unknown optimizer \"lookhead\"; did you mean \"lookahead\"?");
     }
 
     #[test]
@@ -314,6 +317,17 @@ mod tests {
         let nested = r#"{"averaged": {"inner": {"accumulated": {"calls": 2, "inner": {"sgd": {}}}}}}"#;
         let config: OptimizerConfig = serde_json::from_str(nested).unwrap();
         assert_eq!((config.name(), config.with_learning_rate(0.25).learning_rate()), ("averaged", 0.25));
+    }
+
+    #[test]
+    fn a_refused_hyper_parameter_of_a_nested_optimizer_is_named_with_its_path() {
+        let refused = |text: &str| from_ron(text).build(&layout()).err().unwrap().to_string();
+        let clipped = refused("Clipped(by: Norm(1.0), inner: Averaged(inner: AdamW(beta1: 2.0)))");
+        assert_eq!(clipped, "inner.inner.beta1 is 2, expected a decay in [0, 1)");
+        let grouped = refused("Grouped(groups: [(tensors: Matrices, optimizer: Sgd(momentum: 1.0))], inner: Adam())");
+        assert_eq!(grouped, "groups[0].optimizer.momentum is 1, expected a decay in [0, 1)");
+        let rate = refused("Grouped(groups: [(tensors: Matrices, rate: -1.0)], inner: Adam())");
+        assert_eq!(rate, "groups[0].rate is -1, expected a finite number of at least 0");
     }
 
     #[test]

@@ -19,14 +19,17 @@ pub(crate) fn scheduler_sizes(width: usize, controls: usize) -> LstmSizes {
 #[derive(Debug, Clone)]
 pub(crate) struct LearnedScheduler {
     loss: LossFeatures,
-    lstm: TensorLstm,
+    pub lstm: TensorLstm,
+    /// The inputs of the recurrent network at the last update.
+    pub features: [f32; INPUTS],
 }
 
 impl LearnedScheduler {
     /// Lays out the running loss and the recurrent state.
     pub fn new(width: usize, controls: usize, state: &mut StateLayout) -> Self {
         let loss = LossFeatures::new(state);
-        Self { loss, lstm: TensorLstm::new(scheduler_sizes(width, controls), ["all"].into_iter(), state) }
+        let lstm = TensorLstm::new(scheduler_sizes(width, controls), ["all"].into_iter(), state);
+        Self { loss, lstm, features: [0.0; INPUTS] }
     }
 
     /// Replaces the weights by those of `theta`.
@@ -40,10 +43,10 @@ impl LearnedScheduler {
         if context.step == 0 {
             self.lstm.reset(state);
         }
-        let mut features = [0.0; INPUTS];
-        features[..PROGRESS].copy_from_slice(&progress_features(context.step, horizon));
-        features[PROGRESS..].copy_from_slice(&self.loss.update(state, context.loss, context.step, horizon));
-        self.lstm.update(state, &features, true);
+        let (progress, loss) = self.features.split_at_mut(PROGRESS);
+        progress.copy_from_slice(&progress_features(context.step, horizon));
+        loss.copy_from_slice(&self.loss.update(state, context.loss, context.step, horizon));
+        self.lstm.update(state, &self.features, true);
         0.1 * self.lstm.steps[0].exp()
     }
 

@@ -120,7 +120,8 @@ pub(crate) fn read(file: &ArrayFile, rule: &str, layout: &StateLayout) -> Result
     let malformed = |problem: String| Error::malformed(WHAT, problem);
     match file.metadata.get("format").map(String::as_str) {
         Some(FORMAT) => {}
-        found => return Err(malformed(format!("format is {found:?}, expected {FORMAT:?}"))),
+        Some(found) => return Err(malformed(format!("format is {found:?}, expected {FORMAT:?}"))),
+        None => return Err(malformed(format!("states no format, expected {FORMAT:?}"))),
     }
     let header = file.metadata.get("header").ok_or_else(|| malformed("has no header".into()))?;
     let header: Header =
@@ -139,8 +140,7 @@ pub(crate) fn read(file: &ArrayFile, rule: &str, layout: &StateLayout) -> Result
             *value = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
         }
     }
-    if file.arrays.len() != layout.entries.len() {
-        let extra = file.arrays.keys().find(|name| layout.entries.iter().all(|entry| entry.0 != **name));
+    if let Some(extra) = file.arrays.keys().find(|name| layout.entries.iter().all(|entry| entry.0 != **name)) {
         return Err(malformed(format!("has a tensor {extra:?} that this layout does not have")));
     }
     Ok((header, state))

@@ -132,9 +132,10 @@ pub struct VeloRule {
     config: VeloConfig,
     tensors: Vec<TensorLayout>,
     loss: LossFeatures,
-    lstm: TensorLstm,
+    pub(crate) lstm: TensorLstm,
     bank: MlpBank,
-    features: Vec<f32>,
+    /// The inputs of the recurrent network at the last update, one row per tensor.
+    pub(crate) features: Vec<f32>,
 }
 
 impl VeloRule {

@@ -106,16 +106,18 @@ impl LearnedWeights {
         let metadata = metadata.metadata().clone().unwrap_or_default();
         match metadata.get("format").map(String::as_str) {
             Some(FORMAT) => {}
-            found => return Err(malformed(format!("format is {found:?}, expected {FORMAT:?}"))),
+            Some(found) => return Err(malformed(format!("format is {found:?}, expected {FORMAT:?}"))),
+            None => return Err(malformed(format!("states no format, expected {FORMAT:?}"))),
         }
         let architecture = metadata.get("architecture").ok_or_else(|| malformed("names no architecture".into()))?;
         let architecture: Architecture = serde_json::from_str(architecture)
             .map_err(|error| malformed(format!("architecture cannot be read: {error}")))?;
         architecture.check()?;
         let mut weights = Self::from_tensors(architecture, &file)?;
-        if metadata.get("checksum") != Some(&weights.checksum()) {
-            let (found, expected) = (weights.checksum(), metadata.get("checksum"));
-            return Err(malformed(format!("checksum is {found}, the file says {expected:?}: the file is damaged")));
+        let expected = metadata.get("checksum").ok_or_else(|| malformed("states no checksum".into()))?;
+        let found = weights.checksum();
+        if *expected != found {
+            return Err(malformed(format!("checksum is {found}, the file says {expected}: the file is damaged")));
         }
         let facts = metadata.into_iter();
         weights.provenance =

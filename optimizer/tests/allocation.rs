@@ -6,10 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use configurations::{configurations, mixed_layout};
-use velo_optimizer::{
-    AdafacMlpConfig, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, LearnedOptimizer, LearnedWeights,
-    Optimizer, VeloConfig,
-};
+use velo_optimizer::Optimizer;
 
 thread_local! {
     static REQUESTS: Cell<usize> = const { Cell::new(0) };
@@ -54,28 +51,6 @@ fn a_step_allocates_nothing() {
     let layout = mixed_layout();
     for (label, config) in configurations() {
         assert_eq!(requests_of_steps(config.build(&layout).unwrap().as_mut()), 0, "{label}");
-    }
-}
-
-#[test]
-fn a_learned_step_allocates_nothing() {
-    let layout = mixed_layout();
-    for architecture in [
-        Architecture::Celo2(Celo2Config::default()),
-        Architecture::Celo2(Celo2Config::orthogonalized()),
-        Architecture::Velo(VeloConfig { lstm_width: 16, bank: 8, ..VeloConfig::default() }),
-        Architecture::Celo(CeloConfig::default()),
-        Architecture::CeloAdam(CeloAdamConfig::default()),
-        Architecture::AdafacMlp(AdafacMlpConfig::default()),
-    ] {
-        let mut wave = 0.0f32;
-        let theta = architecture.meta_init(&mut || {
-            wave += 1.0;
-            (wave * 1.7).sin()
-        });
-        let weights = LearnedWeights::new(architecture.clone(), theta).unwrap();
-        let mut optimizer = LearnedOptimizer::new(&layout, weights).unwrap();
-        assert_eq!(requests_of_steps(&mut optimizer), 0, "{architecture:?}");
     }
 }
 

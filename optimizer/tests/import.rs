@@ -260,7 +260,7 @@ fn weights_of_another_architecture_are_an_error() {
 fn a_size_that_no_architecture_allows_is_an_error() {
     let file = safetensors_file(&[("nn/~/w0".to_owned(), vec![39, 5], vec![0.0; 195])]);
     let error = import::weights([file.as_slice()], None).unwrap_err().to_string();
-    assert_eq!(error, "hidden is 5, expected 4 or 32");
+    assert_eq!(error, "adafac_mlp.hidden is 5, expected 4 or 32");
 }
 
 #[test]

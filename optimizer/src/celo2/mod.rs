@@ -31,7 +31,8 @@ use crate::step::{subtract, sum_of_squares};
 use crate::{Error, ParamLayout};
 use config::{HIDDEN, OUTPUTS, STORED_CHANNELS};
 
-const DECAYS: Decays = Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.95, factored: [0.9, 0.99, 0.999] };
+pub(crate) const DECAYS: Decays =
+    Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.95, factored: [0.9, 0.99, 0.999] };
 const GRADIENT_CLIP: f32 = 1000.0;
 const SQUARE_EPSILON: f32 = 1e-8;
 const NORM_EPSILON: f64 = 1e-9;
@@ -92,6 +93,18 @@ impl Celo2Rule {
 
     pub(crate) fn set_theta(&mut self, theta: &[f32]) {
         *self.mlp = Mlp::new(&PublishedWeights::read(theta, &STORED_CHANNELS, OUTPUTS), self.config.activation);
+    }
+
+    /// How the network is applied after `step` updates.
+    #[cfg(test)]
+    pub(crate) fn network_settings(&self, step: u64) -> NetworkSettings {
+        settings(&self.config, step)
+    }
+
+    /// The last direction of a tensor of `len` elements, before it was normalised.
+    #[cfg(test)]
+    pub(crate) fn direction(&self, len: usize) -> &[f32] {
+        &self.scratch.direction[..len]
     }
 }
 
@@ -212,7 +225,7 @@ impl LearnedStep<'_> {
             },
             decays: &DECAYS,
             mlp: self.mlp,
-            settings: &settings(self.config, self.context),
+            settings: &settings(self.config, self.context.step),
             scratch: network,
         });
         self.apply();
@@ -262,8 +275,8 @@ impl LearnedStep<'_> {
 }
 
 /// How the network is applied at this step.
-fn settings(config: &Celo2Config, context: &StepContext) -> NetworkSettings {
-    let correct = |decay| undo_bias(decay, context.step);
+fn settings(config: &Celo2Config, step: u64) -> NetworkSettings {
+    let correct = |decay| undo_bias(decay, step);
     let correction = config.bias_correction.then(|| BiasCorrection {
         momentum: DECAYS.momentum.map(correct),
         mean_square: correct(DECAYS.mean_square),

@@ -119,12 +119,12 @@ impl NamedTensors {
                 Ok(Architecture::Velo(VeloConfig { lstm_width, bank, ..Default::default() }))
             }
             _ => {
-                let first = self.tensors.keys().next();
-                let problem = format!(
-                    "no known architecture has these {} tensors (the first is {first:?}); expected those of velo, \
-                     celo, celo_adam, celo2 or adafac_mlp",
-                    self.len()
-                );
+                let found = match self.tensors.keys().next() {
+                    Some(first) => format!("these {} tensors (the first is {first:?})", self.len()),
+                    None => "no tensors".to_owned(),
+                };
+                let known = "expected those of velo, celo, celo_adam, celo2 or adafac_mlp";
+                let problem = format!("no known architecture has {found}; {known}");
                 Err(Error::malformed(WHAT, problem))
             }
         }

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wrapped::check_period;
+use super::wrapped::{check_period, inner};
 use super::{Call, Wrapped, Wrapper};
 use crate::registry::OptimizerConfig;
 use crate::rule::all_finite;
@@ -46,7 +46,7 @@ pub struct AccumulatedConfig {
 
 impl AccumulatedConfig {
     pub(crate) fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
-        Ok(Box::new(Accumulated::new(self.inner.build(layout)?, self.calls)?))
+        Ok(Box::new(Accumulated::new(inner(&self.inner, layout)?, self.calls)?))
     }
 }
 

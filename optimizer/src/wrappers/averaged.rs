@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::wrapped::inner;
 use super::{Call, Wrapped, Wrapper};
 use crate::hand_designed::checks;
 use crate::registry::OptimizerConfig;
@@ -38,7 +39,7 @@ fn default_decay() -> f32 {
 
 impl AveragedConfig {
     pub(crate) fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
-        Ok(Box::new(Averaged::new(self.inner.build(layout)?, self.decay)?))
+        Ok(Box::new(Averaged::new(inner(&self.inner, layout)?, self.decay)?))
     }
 }
 

@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::wrapped::inner;
 use super::{Call, Wrapped, Wrapper};
 use crate::hand_designed::{checks, reductions};
 use crate::registry::OptimizerConfig;
@@ -78,7 +79,7 @@ pub struct ClippedConfig {
 
 impl ClippedConfig {
     pub(crate) fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
-        Ok(Box::new(Clipped::new(self.inner.build(layout)?, self.by)?))
+        Ok(Box::new(Clipped::new(inner(&self.inner, layout)?, self.by)?))
     }
 }
 

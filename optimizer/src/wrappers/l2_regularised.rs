@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::wrapped::inner;
 use super::{Call, Wrapped, Wrapper};
 use crate::hand_designed::{checks, reductions};
 use crate::registry::OptimizerConfig;
@@ -49,7 +50,7 @@ fn as_published() -> bool {
 impl L2RegularisedConfig {
     pub(crate) fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
         let penalty = Penalty { coefficient: self.coefficient, add_to_loss: self.add_to_loss };
-        Ok(Box::new(L2Regularised::new(self.inner.build(layout)?, penalty)?))
+        Ok(Box::new(L2Regularised::new(inner(&self.inner, layout)?, penalty)?))
     }
 }
 

@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wrapped::check_period;
+use super::wrapped::{check_period, inner};
 use super::{Call, Wrapped, Wrapper};
 use crate::registry::OptimizerConfig;
 use crate::state::{Slot, StateLayout, parts};
@@ -54,7 +54,7 @@ fn published_fraction() -> f32 {
 impl LookaheadConfig {
     pub(crate) fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
         let pull = Pull { updates: self.updates, fraction: self.fraction };
-        Ok(Box::new(Lookahead::new(self.inner.build(layout)?, pull)?))
+        Ok(Box::new(Lookahead::new(inner(&self.inner, layout)?, pull)?))
     }
 }
 

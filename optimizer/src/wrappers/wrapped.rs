@@ -5,6 +5,7 @@
 //! optimizer is nested under `inner/`.
 
 use crate::denormals::FlushDenormals;
+use crate::registry::OptimizerConfig;
 use crate::state::{self, Header, StateLayout};
 use crate::{Error, NonFinitePolicy, Optimizer, ParamLayout, Schedule, StepOutcome};
 
@@ -66,6 +67,11 @@ pub trait Wrapper: Send + Sized {
     ) -> Result<(), Error> {
         inner.evaluation_params(params, out)
     }
+}
+
+/// The optimizer that a configuration names as the inner one.
+pub(super) fn inner(config: &OptimizerConfig, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
+    config.build(layout).map_err(|error| error.in_part(INNER))
 }
 
 /// Checks a number of calls or updates that is counted in a 32-bit float of the state.

@@ -1,6 +1,9 @@
 //! Recorded runs of published implementations, and the comparison of an optimizer with one of them.
 //!
 //! The files and their provenance are described in `tests/reference/README.md`.
+#![allow(dead_code, reason = "every test takes what it needs")]
+
+pub mod learned;
 
 use std::path::{Path, PathBuf};
 
@@ -18,15 +21,19 @@ pub struct Case {
     /// The configuration of the reference implementation, as recorded.
     pub config: Value,
     /// The announced number of steps, where there was one.
-    horizon: Option<u64>,
+    pub horizon: Option<u64>,
     /// The tensors of the run, in order.
     pub layout: ParamLayout,
     /// Row `k` holds the flat parameters after `k` steps.
-    params: Vec<Vec<f32>>,
+    pub params: Vec<Vec<f32>>,
     /// Row `k` holds the flat parameters to evaluate with after `k + 1` steps, where they were recorded.
     evaluation: Option<Vec<Vec<f32>>>,
-    grads: Vec<Vec<f32>>,
-    losses: Vec<f32>,
+    /// Row `k` holds the flat gradients of step `k`, counted from zero.
+    pub grads: Vec<Vec<f32>>,
+    /// The losses of the steps.
+    pub losses: Vec<f32>,
+    /// The file itself.
+    bytes: Vec<u8>,
 }
 
 /// The folder of the recorded files.
@@ -64,6 +71,27 @@ impl Case {
             grads: rows(&inputs, "grad", &layout),
             losses: floats(&inputs, "loss"),
             layout,
+            bytes,
+        }
+    }
+
+    /// Shape and values of another array of the file, such as `state/1/rms/b_vec5`.
+    pub fn array(&self, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
+        let file = SafeTensors::deserialize(&self.bytes).expect("a safetensors file");
+        let shape = file.tensor(name).ok()?.shape().to_vec();
+        Some((shape, floats(&file, name)))
+    }
+
+    /// The same run with the axes of a square matrix exchanged.
+    pub fn transpose(&mut self, name: &str) {
+        let tensor = self.layout.get(name).expect("a tensor of the run");
+        let (range, side) = (tensor.range.clone(), tensor.shape[0]);
+        assert_eq!(tensor.shape, [side, side]);
+        for row in self.params.iter_mut().chain(&mut self.grads) {
+            let old = row[range.clone()].to_vec();
+            for (index, value) in row[range.clone()].iter_mut().enumerate() {
+                *value = old[index % side * side + index / side];
+            }
         }
     }
 
@@ -88,13 +116,18 @@ impl Case {
     pub fn check(&self, optimizer: &mut dyn Optimizer, tolerance: f32) -> Result<(), String> {
         let mut evaluated = self.params[0].clone();
         self.replay(optimizer, |optimizer, step, params| {
-            self.compare("params", params, &self.params, step, step, tolerance)?;
+            self.compare_params(params, step, tolerance)?;
             if let Some(evaluation) = &self.evaluation {
                 optimizer.evaluation_params(params, &mut evaluated).map_err(|error| error.to_string())?;
                 self.compare("evaluation params", &evaluated, evaluation, step - 1, step, tolerance)?;
             }
             Ok(())
         })
+    }
+
+    /// Compares the flat parameters after `step` steps with the recorded ones.
+    pub fn compare_params(&self, params: &[f32], step: usize, tolerance: f32) -> Result<(), String> {
+        self.compare("params", params, &self.params, step, step, tolerance)
     }
 
     fn compare(

@@ -1,123 +1,11 @@
-//! Parameter groups: other rates, decays or rules for some of the tensors, or none at all.
-//!
-//! A tensor belongs to the first group that [selects](Selector) it, otherwise to the inner optimizer. Every group has
-//! an optimizer of its own, over a layout of its own tensors:
-//!
-//! ```text
-//! params, grads ─▶ gather by group ─▶ step with rate · step multiplier ─▶ scatter
-//! ```
-//!
-//! So whatever an optimizer computes across tensors (a norm, VeLO's tensor features) it computes within a group.
-//! In a configuration file:
-//!
-//! ```text
-//! Grouped(
-//!     groups: [
-//!         (tensors: Named("^backbone/"), frozen: true),
-//!         (tensors: Embeddings, rate: 0.1, weight_decay: 0.0),
-//!         (tensors: Matrices, optimizer: Muon(learning_rate: 0.02)),
-//!     ],
-//!     inner: AdamW(learning_rate: 0.003),
-//! )
-//! ```
+//! The optimizer with parameter groups: members with optimizers of their own, and what they see of the whole.
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
-use crate::hand_designed::checks;
-use crate::registry::OptimizerConfig;
+use super::Group;
 use crate::rule::{all_finite, non_finite};
 use crate::state::{self, Header, StateLayout};
 use crate::{Error, NonFinitePolicy, Optimizer, ParamLayout, Schedule, StepOutcome, TensorLayout};
-
-/// Which tensors belong to a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Selector {
-    /// Rank two or more, embeddings excepted.
-    Matrices,
-    /// Rank one or zero (biases, scales), embeddings excepted.
-    Vectors,
-    /// Tensors whose name has `embed` in it, in capitals or not.
-    Embeddings,
-    /// Tensors in whose name this regular expression is found.
-    Named(String),
-}
-
-impl Selector {
-    /// A function that tells the tensors of this group.
-    fn predicate(&self) -> Result<impl Fn(&TensorLayout) -> bool, Error> {
-        let pattern = match self {
-            Self::Named(pattern) => Some(regex_lite::Regex::new(pattern).map_err(|error| {
-                let (found, expected) = (format!("{pattern:?} ({error})"), "a regular expression");
-                Error::InvalidHyperParameter { field: "groups.tensors", found, expected }
-            })?),
-            _ => None,
-        };
-        Ok(move |tensor: &TensorLayout| {
-            let embedding = || tensor.name.to_ascii_lowercase().contains("embed");
-            match (&pattern, self) {
-                (Some(pattern), _) => pattern.is_match(&tensor.name),
-                (None, Self::Embeddings) => embedding(),
-                (None, Self::Matrices) => tensor.shape.len() >= 2 && !embedding(),
-                (None, _) => tensor.shape.len() < 2 && !embedding(),
-            }
-        })
-    }
-}
-
-/// How some of the tensors are treated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    /// Which tensors.
-    pub tensors: Selector,
-    /// Factor on their steps.
-    #[serde(default = "native")]
-    pub rate: f32,
-    /// Their coefficient of decoupled weight decay, whatever is set for the others; `None` follows the others.
-    #[serde(default)]
-    pub weight_decay: Option<f32>,
-    /// Leaves them as they are.
-    #[serde(default)]
-    pub frozen: bool,
-    /// Their optimizer, if it is not the inner one.
-    #[serde(default)]
-    pub optimizer: Option<OptimizerConfig>,
-}
-
-fn native() -> f32 {
-    1.0
-}
-
-impl Group {
-    /// A group that is treated like all others.
-    pub fn new(tensors: Selector) -> Self {
-        Self { tensors, rate: native(), weight_decay: None, frozen: false, optimizer: None }
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        checks::non_negative("groups.rate", self.rate)?;
-        checks::non_negative("groups.weight_decay", self.weight_decay.unwrap_or(0.0))
-    }
-}
-
-/// An entry of a configuration file: groups, and the optimizer of everything else.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GroupedConfig {
-    /// Groups; the first that selects a tensor has it.
-    pub groups: Vec<Group>,
-    /// The optimizer of tensors outside the groups, and of groups that name none.
-    pub inner: Box<OptimizerConfig>,
-}
-
-impl GroupedConfig {
-    pub(crate) fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
-        Ok(Box::new(Grouped::new(layout, &self.groups, |layout| self.inner.build(layout))?))
-    }
-}
 
 /// One optimizer and the part of the parameters that it has.
 struct Member {
@@ -179,8 +67,11 @@ impl Grouped {
         groups: &[Group],
         inner: impl Fn(&ParamLayout) -> Result<Box<dyn Optimizer>, Error>,
     ) -> Result<Self, Error> {
-        groups.iter().try_for_each(Group::check)?;
-        let predicates = groups.iter().map(|group| group.tensors.predicate()).collect::<Result<Vec<_>, _>>()?;
+        let predicates = groups.iter().enumerate().map(|(index, group)| {
+            let predicate = group.check().and_then(|()| group.tensors.predicate());
+            predicate.map_err(|error| error.in_part(format!("groups[{index}]")))
+        });
+        let predicates = predicates.collect::<Result<Vec<_>, _>>()?;
         let owner = |tensor: &TensorLayout| predicates.iter().position(|selects| selects(tensor));
         let mut members = Vec::new();
         let (mut weight_decay, mut longest) = (0.0, 0);
@@ -191,8 +82,11 @@ impl Grouped {
             if part.is_empty() || group.is_some_and(|group| group.frozen) {
                 continue;
             }
-            let mut optimizer = match group.and_then(|group| group.optimizer.as_ref()) {
-                Some(config) => config.build(&part)?,
+            let own = index.and_then(|index| Some((index, groups[index].optimizer.as_ref()?)));
+            let mut optimizer = match own {
+                Some((index, config)) => {
+                    config.build(&part).map_err(|error| error.in_part(format!("groups[{index}].optimizer")))?
+                }
                 None => inner(&part)?,
             };
             let native_multiplier = group.map_or(1.0, |group| group.rate) * optimizer.step_multiplier();
@@ -420,7 +314,9 @@ impl Optimizer for Grouped {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::groups::Selector;
     use crate::hand_designed::{AdamWConfig, SgdConfig};
+    use crate::registry::OptimizerConfig;
 
     fn layout() -> ParamLayout {
         let tensors = [("embedding", vec![2, 1]), ("kernel", vec![1, 2]), ("bias", vec![1]), ("head", vec![1, 1])];
@@ -498,6 +394,6 @@ mod tests {
     #[test]
     fn a_broken_pattern_is_refused_by_name() {
         let error = grouped(&[Group::new(Selector::Named("(".into()))]).err().unwrap();
-        assert!(error.to_string().starts_with("groups.tensors is \"(\" ("), "{error}");
+        assert!(error.to_string().starts_with("groups[0].tensors is \"(\" ("), "{error}");
     }
 }

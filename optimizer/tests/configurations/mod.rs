@@ -58,7 +58,8 @@ fn wrapped_learned() -> Vec<(String, OptimizerConfig)> {
         Box::new(found.expect("one of the architectures").1.clone())
     };
     let matrices = vec![
-        Group { optimizer: Some(*of("celo2")), rate: 0.5, ..Group::new(Selector::Matrices) },
+        // Groups that name an optimizer keep its rate, whatever is tried for the others.
+        Group { optimizer: Some(of("celo2").with_learning_rate(20.0)), rate: 0.5, ..Group::new(Selector::Matrices) },
         Group { optimizer: Some(*of("velo")), weight_decay: Some(0.01), ..Group::new(Selector::Named("bias".into())) },
     ];
     let wrapped = [

@@ -49,21 +49,29 @@ fn compare_with(case: &Case, name: &str, got: &[f32], want: &[f32]) -> Result<()
     Ok(())
 }
 
-/// What goes into the recurrent network and what comes out: inputs, controls and step multipliers, one row per tensor
-/// or one row for all.
-fn recurrent(rule: &LearnedRule) -> Option<(&[f32], &TensorLstm, fn(f32) -> f32)> {
-    let scheduler = |inputs, lstm| (inputs, lstm, (|head: f32| 0.1 * head.exp()) as fn(f32) -> f32);
-    match rule {
-        LearnedRule::Velo(rule) => Some((&rule.features, &rule.lstm, |head| head)),
-        LearnedRule::Celo(rule) => Some(scheduler(rule.scheduler.features.as_slice(), &rule.scheduler.lstm)),
-        LearnedRule::CeloAdam(rule) => Some(scheduler(rule.scheduler.features.as_slice(), &rule.scheduler.lstm)),
-        _ => None,
-    }
+/// What goes into the recurrent network and what comes out, one row per tensor or one row for all.
+struct Recurrent<'a> {
+    inputs: &'a [f32],
+    lstm: &'a TensorLstm,
+    /// From the output of the step head to a step multiplier.
+    multiplier: fn(f32) -> f32,
+}
+
+fn recurrent(rule: &LearnedRule) -> Option<Recurrent<'_>> {
+    let scheduler = match rule {
+        LearnedRule::Velo(rule) => {
+            return Some(Recurrent { inputs: &rule.features, lstm: &rule.lstm, multiplier: |head| head });
+        }
+        LearnedRule::Celo(rule) => &rule.scheduler,
+        LearnedRule::CeloAdam(rule) => &rule.scheduler,
+        _ => return None,
+    };
+    Some(Recurrent { inputs: &scheduler.features, lstm: &scheduler.lstm, multiplier: |head| 0.1 * head.exp() })
 }
 
 /// Compares the recurrent stages of step `step`, which was just taken.
 fn check_recurrent(case: &Case, step: usize, rule: &LearnedRule) -> Result<(), String> {
-    let Some((inputs, lstm, multiplier)) = recurrent(rule) else { return Ok(()) };
+    let Some(Recurrent { inputs, lstm, multiplier }) = recurrent(rule) else { return Ok(()) };
     let tensors = case.layout.tensors().len();
     // Where one row serves all tensors here, the rows are equal there.
     let of_every_tensor = |rows: &[f32]| rows.repeat(tensors / lstm.steps.len());

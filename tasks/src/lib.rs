@@ -17,6 +17,7 @@
 
 mod augmentations;
 mod autodiff;
+pub mod check;
 mod config;
 pub mod cost;
 pub mod data;

@@ -4,19 +4,23 @@ mod support;
 
 use proptest::prelude::*;
 use support::Reference;
-use velo_optimizer::hand_designed::{Adam, AdamConfig};
+use velo_tasks::check::{Promise, check};
 use velo_tasks::family::families;
 use velo_tasks::models::{Backend, Loss, ModelConfig, Normalisation};
 use velo_tasks::registry::{named, named_tasks};
 use velo_tasks::rng::Stream;
-use velo_tasks::{Augmentation, Batch, Scope, Split, Task, TaskConfig, training};
+use velo_tasks::{Augmentation, Batch, Scope, Split, Task, TaskConfig};
 
 const DRAWS: u64 = 6;
 
+/// Some draws of every family.
+fn draws() -> impl Iterator<Item = TaskConfig> {
+    families().iter().flat_map(|family| (0..DRAWS).map(|seed| family.sample(seed)))
+}
+
 /// Some draws of every family, and every named task.
 fn all_tasks() -> Vec<TaskConfig> {
-    let draws = families().iter().flat_map(|family| (0..DRAWS).map(|seed| family.sample(seed)));
-    draws.chain(named_tasks().map(|(name, _)| named(name).unwrap())).collect()
+    draws().chain(named_tasks().map(|(name, _)| named(name).unwrap())).collect()
 }
 
 /// Those that are MLPs which both backends and the slow reference know.
@@ -159,88 +163,47 @@ fn a_batch_is_a_pure_function_of_seed_split_and_index() {
     }
 }
 
-#[test]
-fn any_thread_computes_the_same_bits() {
-    for config in all_tasks() {
-        let compute = || {
-            let mut task = config.build().unwrap();
-            let params = some_params(task.as_ref());
-            let (loss, grads) = gradient(task.as_mut(), &params, train_batch(8, 3));
-            (loss.to_bits(), grads.iter().map(|g| g.to_bits()).collect::<Vec<_>>())
-        };
-        let here = compute();
-        let there = std::thread::scope(|scope| {
-            let threads = [scope.spawn(compute), scope.spawn(compute)];
-            threads.map(|thread| thread.join().unwrap())
-        });
-        assert!(there.iter().all(|result| *result == here), "{config:?}");
-        assert_eq!(velo_tasks::worker::single_threaded(compute).unwrap(), here);
+/// Measures a promise on these tasks, at least `least` of which can give it.
+fn assert_kept(promise: Promise, tasks: impl IntoIterator<Item = TaskConfig>, least: usize) {
+    let mut measured = 0;
+    for config in tasks {
+        for finding in check(&config, &[promise]).unwrap() {
+            assert!(finding.kept(), "{finding:?}, allowed {}: {config:?}", promise.allowed());
+            measured += 1;
+        }
     }
+    assert!(measured >= least, "only {measured} tasks give {promise:?}");
 }
 
-/// Makes the last kernel of a model of classes or tokens zero; false for other models.
-fn start_from_equal_outputs(config: &mut TaskConfig) -> bool {
-    let scale = match &mut config.model {
-        ModelConfig::Mlp(model) => &mut model.output_scale,
-        ModelConfig::Convolutional(model) => &mut model.output_scale,
-        ModelConfig::Recurrent(model) => &mut model.output_scale,
-        ModelConfig::Transformer(model) => &mut model.output_scale,
-        ModelConfig::VisionTransformer(model) => &mut model.transformer.output_scale,
-        ModelConfig::Mixer(model) => &mut model.output_scale,
-        _ => return false,
-    };
-    *scale = 0.0;
-    matches!(config.loss, Loss::SoftmaxCrossEntropy | Loss::Logistic | Loss::NextToken)
+#[test]
+fn gradients_agree_with_finite_differences_in_double_precision() {
+    assert_kept(Promise::Differences, draws(), 100);
+}
+
+#[test]
+fn gradients_in_single_precision_agree_with_those_in_double_precision() {
+    assert_kept(Promise::Precision, draws(), 100);
+}
+
+#[test]
+fn any_thread_computes_the_same_bits_whatever_it_computed_before() {
+    assert_kept(Promise::Replay, all_tasks(), 120);
 }
 
 #[test]
 fn equal_outputs_cost_what_they_should_in_theory() {
-    let mut checked = 0;
-    for mut config in all_tasks() {
-        if !start_from_equal_outputs(&mut config) {
-            continue;
-        }
-        let classes = config.data.load().unwrap().outputs() as f32;
-        let expected = if config.loss == Loss::Logistic { classes * 2f32.ln() } else { classes.ln() };
-        let mut task = config.build().unwrap();
-        let mut params = vec![f32::NAN; task.layout().len()];
-        task.init(0, &mut params);
-        for split in [Split::Train, Split::Validation] {
-            assert!((task.evaluate(&params, split).loss - expected).abs() < 1e-5 * (1.0 + expected), "{config:?}");
-        }
-        // Balanced classes cost no more; unbalanced ones can be told apart from even odds.
-        assert!(task.reference_loss() <= expected + 1e-5 && task.reference_loss() > 0.0);
-        checked += 1;
-    }
-    assert!(checked > 50);
+    assert_kept(Promise::InitialLoss, all_tasks(), 50);
 }
 
 #[test]
 fn two_hundred_steps_of_adam_lower_the_training_loss() {
-    for config in all_tasks().into_iter().filter(|config| !is_estimated(config)) {
-        let mut task = config.build().unwrap();
-        let mut params = vec![0.0; task.layout().len()];
-        task.init(1, &mut params);
-        let before = task.evaluate(&params, Split::Train).loss;
-        let adam = AdamConfig { learning_rate: 3e-3, ..AdamConfig::default() };
-        let mut optimizer = Adam::new(task.layout(), adam).unwrap();
-        let curve = training::train(task.as_mut(), &mut optimizer, 1, 200, 200).unwrap();
-        assert!(curve.train.loss < before, "{before} became {}: {config:?}", curve.train.loss);
-    }
+    assert_kept(Promise::Descent, draws(), 120);
 }
 
 #[test]
 fn a_senseless_rate_ends_in_a_bounded_loss() {
-    for family in families() {
-        let config = family.sample(1);
-        let mut task = config.build().unwrap();
-        let adam = AdamConfig { learning_rate: 1e6, ..AdamConfig::default() };
-        let mut optimizer = Adam::new(task.layout(), adam).unwrap();
-        let curve = training::train(task.as_mut(), &mut optimizer, 1, 20, 5).unwrap();
-        let worst = training::worst_loss(task.as_ref());
-        assert!(curve.train_loss.iter().all(|loss| loss.is_finite() && *loss <= worst), "{curve:?}: {config:?}");
-        assert!(curve.train.loss <= worst && curve.validation.loss <= worst, "{curve:?}: {config:?}");
-    }
+    let first = families().iter().map(|family| family.sample(1));
+    assert_kept(Promise::Divergence, first, families().len());
 }
 
 #[test]

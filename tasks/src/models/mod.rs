@@ -37,7 +37,7 @@ pub(crate) use learned_optimizer::LearnedOptimizerTask;
 pub use loss::Loss;
 pub use mixer::MixerConfig;
 pub use mlp::MlpConfig;
-pub(crate) use model_task::{ModelTask, graph_on};
+pub(crate) use model_task::{ModelTask, graph, graph_on};
 pub use recurrent::RecurrentConfig;
 pub(crate) use surface::SurfaceTask;
 pub use surface::{Surface, SurfaceConfig};

@@ -54,7 +54,7 @@ fn show_prints_definition_parameters_rows_and_a_curve_that_falls() {
 #[test]
 fn what_show_prints_is_a_file_that_show_reads_and_it_draws_a_picture() {
     let folder = tempfile::tempdir().unwrap();
-    let shown = printed(&["show", "convolutional#3", "--steps", "0"]);
+    let shown = printed(&["show", "mlp_glyphs#3", "--steps", "0"]);
     let definition = shown.split("\n\n").next().unwrap();
     std::fs::write(folder.path().join("task.ron"), definition).unwrap();
     let output = tasks_in(folder.path(), &["show", "task.ron", "--steps", "5", "--png", "look.png"]);

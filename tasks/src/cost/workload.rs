@@ -66,7 +66,7 @@ impl Workload {
         Ok(config.augmentations.iter().fold(plain, |work, augmentation| match *augmentation {
             Augmentation::EvolutionGradients { pairs, .. } => {
                 let losses = (2 * pairs + 1) as f64;
-                Self { gradients: LOSS_SHARE * losses, batches: losses, ..work }
+                Self { gradients: LOSS_SHARE * losses, batches: work.batches * losses, ..work }
             }
             _ => work,
         }))

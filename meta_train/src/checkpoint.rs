@@ -15,14 +15,14 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use velo_comparison::atomic_file;
-use velo_optimizer::Optimizer;
 
 use crate::Error;
 use crate::config::Config;
 use crate::learner::{GapScale, Learner};
-use crate::unroll::{Episode, Particle, Setting};
+use crate::resume::Snapshot;
+use crate::unroll::{EpisodeRecord, Particle, Setting};
 
-const FORMAT: &str = "velo-meta-train checkpoint 1";
+const FORMAT: &str = "velo-meta-train checkpoint 2";
 
 /// Checkpoints of the largest populations stay far below this.
 const MAX_FILE_BYTES: u64 = 4 << 30;
@@ -49,13 +49,8 @@ struct ParticleCounters {
     episode: u64,
     window: u64,
     episode_start: u64,
-    live: Option<LiveCounters>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct LiveCounters {
-    inner_step: u64,
-    diverged: [bool; 2],
+    live: Option<EpisodeRecord>,
+    saved: Option<EpisodeRecord>,
 }
 
 /// Everything in a checkpoint that is not an array.
@@ -164,20 +159,22 @@ pub fn write(
     ];
     let mut counters = Vec::with_capacity(particles.len());
     for particle in particles {
-        let live = particle.live.as_ref();
-        for (side, name) in live.iter().flat_map(|episode| episode.sides.iter().zip(SIDES)) {
-            arrays.push(Array::floats(format!("particle/{}/{name}/params", particle.index), &side.params));
-            let state = side.optimizer.save_state();
-            arrays.push(Array::bytes(format!("particle/{}/{name}/optimizer", particle.index), state));
+        let live = particle.live.as_ref().map(Snapshot::of);
+        let saved = particle.saved.as_ref();
+        for (what, snapshot) in [("live", live.as_ref()), ("saved", saved)] {
+            let Some(snapshot) = snapshot else { continue };
+            for (side, name) in SIDES.iter().enumerate() {
+                let prefix = format!("particle/{}/{what}/{name}", particle.index);
+                arrays.push(Array::floats(format!("{prefix}/params"), &snapshot.params[side]));
+                arrays.push(Array::bytes(format!("{prefix}/optimizer"), snapshot.states[side].clone()));
+            }
         }
         counters.push(ParticleCounters {
             episode: particle.episode,
             window: particle.window,
             episode_start: particle.episode_start,
-            live: live.map(|episode| LiveCounters {
-                inner_step: episode.inner_step,
-                diverged: [episode.sides[0].diverged, episode.sides[1].diverged],
-            }),
+            live: live.map(|snapshot| snapshot.record),
+            saved: saved.map(|snapshot| snapshot.record),
         });
     }
     arrays.sort_by(|a, b| a.name.cmp(&b.name));
@@ -241,34 +238,25 @@ pub fn read(path: &Path, config: &Config, setting: &Setting, learner: &mut Learn
     if manifest.particles.len() as u64 != setting.particles {
         return Err(damaged(format!("{} particles, expected {}", manifest.particles.len(), setting.particles)));
     }
+    let snapshot = |index: u64, what: &str, record: EpisodeRecord| -> Result<Snapshot, Error> {
+        let prefix = |side: &str| format!("particle/{index}/{what}/{side}");
+        let params = |side: &str| floats(&format!("{}/params", prefix(side)));
+        let state = |side: &str| Ok::<_, Error>(array(&format!("{}/optimizer", prefix(side)))?.to_vec());
+        let [plus, minus] = SIDES;
+        Ok(Snapshot { record, params: [params(plus)?, params(minus)?], states: [state(plus)?, state(minus)?] })
+    };
     let mut particles = Vec::with_capacity(manifest.particles.len());
     for (index, counters) in manifest.particles.iter().enumerate() {
         let index = index as u64;
-        let mut particle = Particle {
+        let live = counters.live.map(|record| snapshot(index, "live", record)?.restore(setting, index));
+        particles.push(Particle {
             index,
             episode: counters.episode,
             window: counters.window,
             episode_start: counters.episode_start,
-            live: None,
-        };
-        if let Some(live) = counters.live {
-            let mut episode = Episode::new(setting, index, counters.episode)?;
-            episode.inner_step = live.inner_step;
-            for ((side, name), diverged) in episode.sides.iter_mut().zip(SIDES).zip(live.diverged) {
-                let params = floats(&format!("particle/{index}/{name}/params"))?;
-                if params.len() != side.params.len() {
-                    let (found, expected) = (params.len(), side.params.len());
-                    return Err(damaged(format!("particle {index} has {found} parameters, expected {expected}")));
-                }
-                side.params = params;
-                side.optimizer
-                    .load_state(array(&format!("particle/{index}/{name}/optimizer"))?)
-                    .map_err(|error| damaged(error.to_string()))?;
-                side.diverged = diverged;
-            }
-            particle.live = Some(episode);
-        }
-        particles.push(particle);
+            live: live.transpose().map_err(|error| damaged(error.to_string()))?,
+            saved: counters.saved.map(|record| snapshot(index, "saved", record)).transpose()?,
+        });
     }
     Ok(Restored { totals: manifest.totals, particles })
 }

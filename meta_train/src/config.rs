@@ -4,17 +4,21 @@
 //! names are resolved and numbers are in range. Nothing deeper checks again.
 
 use serde::{Deserialize, Serialize};
-use velo_optimizer::{Architecture, Celo2Config, Schedule};
+use velo_optimizer::hand_designed::AdamWConfig;
+use velo_optimizer::{Architecture, Celo2Config, OptimizerConfig, Schedule};
 use velo_tasks::TaskConfig;
 use velo_tasks::family::Component;
 use velo_tasks::registry::named;
-use velo_tasks::rng::Stream;
 
 use crate::Error;
+use crate::curriculum::{self, StageConfig};
 use crate::estimator::Method;
-use crate::families::Families;
-use crate::noise::{Noise, Purpose};
+use crate::learner::GapScaling;
 use crate::objective::Objective;
+use crate::parts::PartSigma;
+use crate::reference::{ReferenceConfig, References};
+use crate::resume::Resume;
+use crate::start::Start;
 use crate::truncation::Truncation;
 use crate::unroll::Setting;
 
@@ -26,18 +30,30 @@ pub struct Config {
     pub seed: u64,
     /// The rule that is learned.
     pub architecture: Architecture,
+    /// Where theta begins.
+    pub start: Start,
+    /// Patterns over names of weights that are learned, for example `head/*`; empty stands for all.
+    pub learn: Vec<String>,
     /// Task families and their weights; empty stands for all of them, equally.
     pub families: Vec<Component>,
+    /// Task instances that training draws from, again and again; none for ever fresh ones.
+    pub pool: Option<u64>,
     /// How gradients are estimated.
     pub estimator: EstimatorConfig,
     /// Lengths of windows and inner runs.
     pub truncation: Truncation,
+    /// Whether and how particles return to earlier states of long runs.
+    pub resume: Option<Resume>,
     /// Conditions drawn for every inner run.
     pub inner: InnerConfig,
     /// The meta-loss.
     pub objective: Objective,
+    /// Curves of a tuned optimizer, for objectives relative to them.
+    pub reference: ReferenceConfig,
     /// The outer optimizer.
     pub outer: OuterConfig,
+    /// Parts of the run, each with what it does differently; empty for a run of one piece.
+    pub stages: Vec<StageConfig>,
     /// When the run ends.
     pub budget: BudgetConfig,
     /// When and how many checkpoints are kept.
@@ -53,12 +69,18 @@ impl Default for Config {
         Self {
             seed: 1,
             architecture: Architecture::Celo2(Celo2Config::default()),
+            start: Start::default(),
+            learn: Vec::new(),
             families: Vec::new(),
+            pool: None,
             estimator: EstimatorConfig::default(),
             truncation: Truncation::default(),
+            resume: None,
             inner: InnerConfig::default(),
             objective: Objective::default(),
+            reference: ReferenceConfig::default(),
             outer: OuterConfig::default(),
+            stages: Vec::new(),
             budget: BudgetConfig::default(),
             checkpoints: CheckpointConfig::default(),
             selection: SelectionConfig::default(),
@@ -68,20 +90,24 @@ impl Default for Config {
 }
 
 /// The gradient estimator.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EstimatorConfig {
     /// Which method.
     pub method: Method,
     /// Standard deviation of the perturbations.
     pub sigma: f32,
+    /// Other standard deviations for parts of the weights; the last that fits a weight's name counts.
+    pub part_sigmas: Vec<PartSigma>,
+    /// Particles whose perturbations of the same number are orthogonal to each other; none for independent ones.
+    pub orthogonal: Option<usize>,
     /// Antithetic pairs per outer step.
     pub pairs: u64,
 }
 
 impl Default for EstimatorConfig {
     fn default() -> Self {
-        Self { method: Method::Nres, sigma: 0.02, pairs: 16 }
+        Self { method: Method::Nres, sigma: 0.02, part_sigmas: Vec::new(), orthogonal: None, pairs: 16 }
     }
 }
 
@@ -95,6 +121,8 @@ pub struct InnerConfig {
     pub schedules: Vec<Schedule>,
     /// Decoupled decay coefficients, drawn with equal chance.
     pub weight_decays: Vec<f32>,
+    /// Share of inner runs whose optimizer is not told the horizon; its schedule is then constant.
+    pub hide_horizon: f64,
 }
 
 impl Default for InnerConfig {
@@ -104,28 +132,56 @@ impl Default for InnerConfig {
             Schedule::Cosine { warmup: 0.05, floor: 0.0 },
             Schedule::Linear { warmup: 0.0, floor: 0.0 },
         ];
-        Self { step_multiplier: (0.5, 30.0), schedules, weight_decays: vec![0.0] }
+        Self { step_multiplier: (0.5, 30.0), schedules, weight_decays: vec![0.0], hide_horizon: 0.0 }
     }
 }
 
-/// AdamW with warm-up and cosine over the meta-gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+impl InnerConfig {
+    /// Rejects empty lists and numbers out of range.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field; the optimizer crate's error for a schedule.
+    pub fn check(&self) -> Result<(), Error> {
+        for (field, count) in
+            [("inner.schedules", self.schedules.len()), ("inner.weight_decays", self.weight_decays.len())]
+        {
+            if count == 0 {
+                return Err(Error::config(format!("{field} (its length)"), 0, "at least 1"));
+            }
+        }
+        let (low, high) = self.step_multiplier;
+        if !(low > 0.0 && low.is_finite()) {
+            return Err(Error::config("inner.step_multiplier.0", low, "a finite number above 0"));
+        }
+        if !(high >= low && high.is_finite()) {
+            return Err(Error::config("inner.step_multiplier.1", high, format!("at least {low}, the lower end")));
+        }
+        if let Some(decay) = self.weight_decays.iter().find(|decay| !(**decay >= 0.0 && decay.is_finite())) {
+            return Err(Error::config("inner.weight_decays", decay, "a finite number, 0 or above"));
+        }
+        if !(0.0..=1.0).contains(&self.hide_horizon) {
+            return Err(Error::config("inner.hide_horizon", self.hide_horizon, "a fraction in [0, 1]"));
+        }
+        self.schedules.iter().try_for_each(Schedule::check).map_err(Error::from)
+    }
+}
+
+/// The optimizer of theta, over the meta-gradient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OuterConfig {
+    /// Any optimizer of the optimizer crate; its own learning rate is replaced by the next field.
+    pub optimizer: OptimizerConfig,
     /// Peak learning rate.
     pub learning_rate: f32,
-    /// Decay of the mean of gradients.
-    pub beta1: f32,
-    /// Decay of the mean of squared gradients.
-    pub beta2: f32,
-    /// Decoupled decay.
-    pub weight_decay: f32,
     /// Share of the outer steps spent warming up.
     pub warmup: f32,
-    /// Final learning rate as a share of the peak.
+    /// Final learning rate as a share of the peak, in a run without stages.
     pub floor: f32,
     /// Largest norm of the meta-gradient.
     pub clip_norm: f32,
+    /// What gaps are divided by.
+    pub gap_scaling: GapScaling,
     /// Largest gap, in units of its family's running root mean square.
     pub gap_clip: f32,
     /// Decay of the average of theta that is frozen at the end.
@@ -135,13 +191,17 @@ pub struct OuterConfig {
 impl Default for OuterConfig {
     fn default() -> Self {
         Self {
+            optimizer: OptimizerConfig::AdamW(AdamWConfig {
+                beta1: 0.9,
+                beta2: 0.99,
+                weight_decay: 1e-4,
+                ..AdamWConfig::default()
+            }),
             learning_rate: 3e-3,
-            beta1: 0.9,
-            beta2: 0.99,
-            weight_decay: 1e-4,
             warmup: 0.05,
             floor: 0.05,
             clip_norm: 1e3,
+            gap_scaling: GapScaling::RunningRms,
             gap_clip: 3.0,
             average_decay: 0.98,
         }
@@ -239,7 +299,7 @@ impl Default for EvaluationConfig {
 }
 
 /// Every pair keeps two whole training runs in memory; more than this is a slip of the hand.
-const MAX_PAIRS: u64 = 65_536;
+pub(crate) const MAX_PAIRS: u64 = 65_536;
 
 /// A configuration whose names are resolved and whose numbers are in range.
 pub struct Plan {
@@ -261,27 +321,23 @@ impl Config {
     /// names.
     pub fn check(self) -> Result<Plan, Error> {
         self.architecture.check()?;
-        self.truncation.check()?;
-        self.objective.check()?;
         self.check_counts()?;
         self.check_numbers()?;
-        let families = Families::new(&self.families)?;
+        self.reference.check()?;
+        let stages = curriculum::stages(&self)?;
+        let tasks = Box::new(curriculum::tasks(&self)?);
+        self.outer.optimizer.build(&self.architecture.theta_layout())?;
         let evaluation_tasks = self.evaluation.tasks.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
-        let initial_theta = initial_theta(&self.architecture, self.seed);
-        let learned = self.architecture.influential();
+        let initial_theta = self.start.theta(&self.architecture, self.seed)?;
         let setting = Setting {
             seed: self.seed,
-            particles: self.estimator.pairs,
+            particles: stages.iter().map(|stage| stage.pairs).max().unwrap_or(self.estimator.pairs),
             architecture: self.architecture.clone(),
-            sigma: self.estimator.sigma,
             estimator: self.estimator.method.estimator(),
-            noise: Noise::new(self.seed, learned),
-            truncation: self.truncation,
-            objective: self.objective,
-            step_multiplier: self.inner.step_multiplier,
-            schedules: self.inner.schedules.clone(),
-            weight_decays: self.inner.weight_decays.clone(),
-            tasks: Box::new(families),
+            stages,
+            pool: self.pool,
+            tasks,
+            references: References::default(),
         };
         Ok(Plan { setting, initial_theta, evaluation_tasks, config: self })
     }
@@ -300,25 +356,27 @@ impl Config {
             ("evaluation.tuning_seeds", self.evaluation.tuning_seeds),
             ("evaluation.steps", self.evaluation.steps),
             ("evaluation.adamw_rates (its length)", self.evaluation.adamw_rates.len() as u64),
-            ("inner.schedules (its length)", self.inner.schedules.len() as u64),
-            ("inner.weight_decays (its length)", self.inner.weight_decays.len() as u64),
+            ("pool", self.pool.unwrap_or(1)),
+            ("estimator.orthogonal", self.estimator.orthogonal.unwrap_or(1) as u64),
         ] {
             if value == 0 {
                 return Err(Error::config(field, value, "at least 1"));
             }
         }
-        if self.estimator.pairs > MAX_PAIRS {
-            return Err(Error::config("estimator.pairs", self.estimator.pairs, format!("at most {MAX_PAIRS}")));
+        let pairs = self.stages.iter().filter_map(|stage| stage.pairs).chain([self.estimator.pairs]);
+        for (index, pairs) in pairs.enumerate() {
+            if !(1..=MAX_PAIRS).contains(&pairs) {
+                let field = if index == self.stages.len() { "estimator.pairs" } else { "stages.pairs" };
+                return Err(Error::config(field, pairs, format!("at most {MAX_PAIRS}, at least 1")));
+            }
         }
         Ok(())
     }
 
     fn check_numbers(&self) -> Result<(), Error> {
-        let (low, high) = self.inner.step_multiplier;
         let outer = &self.outer;
         let positive = [
             ("estimator.sigma", self.estimator.sigma),
-            ("inner.step_multiplier.0", low),
             ("outer.learning_rate", outer.learning_rate),
             ("outer.clip_norm", outer.clip_norm),
             ("outer.gap_clip", outer.gap_clip),
@@ -330,23 +388,14 @@ impl Config {
                 return Err(Error::config(field, value, "a finite number above 0"));
             }
         }
-        if !(high >= low && high.is_finite()) {
-            return Err(Error::config("inner.step_multiplier.1", high, format!("at least {low}, the lower end")));
-        }
-        for (field, value) in [
-            ("outer.beta1", outer.beta1),
-            ("outer.beta2", outer.beta2),
-            ("outer.warmup", outer.warmup),
-            ("outer.floor", outer.floor),
-            ("outer.average_decay", outer.average_decay),
-        ] {
+        for (field, value) in
+            [("outer.warmup", outer.warmup), ("outer.floor", outer.floor), ("outer.average_decay", outer.average_decay)]
+        {
             if !(0.0..1.0).contains(&value) {
                 return Err(Error::config(field, value, "a fraction in [0, 1)"));
             }
         }
-        let decays = self.inner.weight_decays.iter().map(|&decay| ("inner.weight_decays", decay));
-        let native = self.selection.weight_decays.iter().map(|&decay| ("selection.weight_decays", decay));
-        for (field, value) in decays.chain(native).chain([("outer.weight_decay", outer.weight_decay)]) {
+        for (field, value) in self.selection.weight_decays.iter().map(|&decay| ("selection.weight_decays", decay)) {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(Error::config(field, value, "a finite number, 0 or above"));
             }
@@ -359,13 +408,6 @@ impl Config {
             let found = format!("{:?}", self.budget.max_seconds);
             return Err(Error::config("budget.max_seconds", found, "a number of seconds above 0, or None"));
         }
-        self.inner.schedules.iter().try_for_each(Schedule::check).map_err(Error::from)
+        Ok(())
     }
-}
-
-/// A random theta for `seed`.
-pub fn initial_theta(architecture: &Architecture, seed: u64) -> Vec<f32> {
-    let stream = Stream::new(seed, Purpose::Theta as u64);
-    let mut index = 0..;
-    architecture.meta_init(&mut || stream.normal(index.next().unwrap_or_default()))
 }

@@ -1,6 +1,11 @@
-//! The mixture of procedural task families that a run draws from.
+//! The mixtures of procedural task families that a run draws from, one per stage.
 //!
-//! Configurations name families with weights; an empty list stands for all of them, equally often.
+//! Configurations name families with weights; an empty list stands for all of them, equally often. A family has
+//! the same number in every stage. Tasks that are given back are kept for the next draw of the same seed, which
+//! only happens when the run has a pool.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
 
 use velo_tasks::family::{Component, Mixture, families};
 use velo_tasks::{Task, TaskConfig, TaskFamily};
@@ -8,32 +13,49 @@ use velo_tasks::{Task, TaskConfig, TaskFamily};
 use crate::Error;
 use crate::unroll::TaskSource;
 
-/// A mixture whose families have numbers.
-#[derive(Debug)]
+/// Built tasks that wait to be drawn again, by stage and seed.
+type Shelf = HashMap<(usize, u64), (usize, Box<dyn Task>)>;
+
+/// Mixtures whose families have numbers.
 pub struct Families {
     names: Vec<String>,
-    mixture: Mixture,
+    mixtures: Vec<Mixture>,
+    shelf: Option<Mutex<Shelf>>,
 }
 
 impl Families {
-    /// The named families.
+    /// One mixture per stage; `keep` is for runs that draw the same seeds again.
     ///
     /// # Errors
     /// [`Error::Tasks`] for an unknown name, with the nearest one, and for a weight that is not above zero.
-    pub fn new(components: &[Component]) -> Result<Self, Error> {
-        if components.is_empty() {
-            let all: Vec<Component> =
-                families().iter().map(|family| Component { family: family.name().to_owned(), weight: 1.0 }).collect();
-            return Self::new(&all);
+    pub fn new(stages: &[&[Component]], keep: bool) -> Result<Self, Error> {
+        let mut names: Vec<String> = Vec::new();
+        let mut mixtures = Vec::with_capacity(stages.len());
+        for components in stages {
+            let components = if components.is_empty() { all() } else { components.to_vec() };
+            mixtures.push(Mixture::new(&components)?);
+            for Component { family, .. } in components {
+                if !names.contains(&family) {
+                    names.push(family);
+                }
+            }
         }
-        let mixture = Mixture::new(components)?;
-        Ok(Self { names: components.iter().map(|component| component.family.clone()).collect(), mixture })
+        Ok(Self { names, mixtures, shelf: keep.then(Mutex::default) })
     }
 
-    /// The configuration drawn for `seed`; its name is that of its family.
-    pub fn sample(&self, seed: u64) -> TaskConfig {
-        self.mixture.sample(seed)
+    /// The configuration drawn for `seed` in a stage; its name is that of its family.
+    pub fn sample(&self, stage: usize, seed: u64) -> TaskConfig {
+        self.mixtures[stage].sample(seed)
     }
+
+    fn shelf(&self) -> Option<std::sync::MutexGuard<'_, Shelf>> {
+        self.shelf.as_ref().map(|shelf| shelf.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// All families, equally often.
+fn all() -> Vec<Component> {
+    families().iter().map(|family| Component { family: family.name().to_owned(), weight: 1.0 }).collect()
 }
 
 impl TaskSource for Families {
@@ -42,9 +64,26 @@ impl TaskSource for Families {
     }
 
     fn draw(&self, seed: u64) -> Result<(usize, Box<dyn Task>), Error> {
-        let config = self.sample(seed);
+        self.draw_in(self.mixtures.len() - 1, seed)
+    }
+
+    fn draw_in(&self, stage: usize, seed: u64) -> Result<(usize, Box<dyn Task>), Error> {
+        if let Some(kept) = self.shelf().and_then(|mut shelf| shelf.remove(&(stage, seed))) {
+            return Ok(kept);
+        }
+        let config = self.sample(stage, seed);
         let family = self.names.iter().position(|name| *name == config.name);
         Ok((family.expect("a mixture draws from its own families"), config.build()?))
+    }
+
+    fn config(&self, stage: usize, seed: u64) -> Option<TaskConfig> {
+        Some(self.sample(stage, seed))
+    }
+
+    fn give_back(&self, stage: usize, seed: u64, family: usize, task: Box<dyn Task>) {
+        if let Some(mut shelf) = self.shelf() {
+            shelf.insert((stage, seed), (family, task));
+        }
     }
 }
 
@@ -54,12 +93,44 @@ mod tests {
 
     #[test]
     fn no_names_stand_for_all_families_and_each_is_drawn() {
-        let all = Families::new(&[]).unwrap();
+        let all = Families::new(&[&[]], false).unwrap();
         let mut drawn = vec![0; all.families().len()];
-        for seed in 0..200 {
-            let name = all.sample(seed).name;
+        for seed in 0..100 * drawn.len() as u64 {
+            let name = all.sample(0, seed).name;
             drawn[all.names.iter().position(|known| *known == name).unwrap()] += 1;
         }
-        assert!(drawn.len() >= 4 && drawn.iter().all(|&count| count > 20), "{drawn:?}");
+        assert!(drawn.len() >= 4 && drawn.iter().all(|&count| count > 50), "{drawn:?}");
+    }
+
+    #[test]
+    fn a_family_has_the_same_number_in_every_stage() {
+        let component = |family: &str| Component { family: family.into(), weight: 1.0 };
+        let (first, second) = ([component("mlp_teacher")], [component("mlp_mixture"), component("mlp_teacher")]);
+        let stages = Families::new(&[&first, &second], true).unwrap();
+        assert_eq!(stages.families(), ["mlp_teacher", "mlp_mixture"]);
+        for seed in 0..20 {
+            let (family, task) = stages.draw_in(1, seed).unwrap();
+            assert_eq!(stages.families()[family], task.name());
+            assert_eq!(stages.draw_in(0, seed).unwrap().0, 0);
+        }
+    }
+
+    #[test]
+    fn a_task_that_was_given_back_computes_what_a_new_one_does() {
+        let stages = Families::new(&[&[]], true).unwrap();
+        let loss = |task: &mut dyn Task| {
+            let mut params = vec![0.0; task.layout().len()];
+            task.init(3, &mut params);
+            let mut grads = params.clone();
+            let batch = velo_tasks::Batch { seed: 1, split: velo_tasks::Split::Train, index: 5 };
+            (task.loss_and_grad(&params, batch, &mut grads), grads)
+        };
+        for seed in 0..10 {
+            let (family, mut task) = stages.draw(seed).unwrap();
+            let first = loss(task.as_mut());
+            stages.give_back(0, seed, family, task);
+            let (again, mut kept) = stages.draw(seed).unwrap();
+            assert_eq!((again, loss(kept.as_mut())), (family, first));
+        }
     }
 }

@@ -5,23 +5,36 @@
 //! ```text
 //! D̂ = clip( D / rms_f, ± gap_clip )          rms_f: running root mean square of D in the family
 //! ḡ = 1/N Σ  steps/W · d D̂ / (2 σ)            merged in the order of particles
-//! θ ← AdamW( θ, clip_norm(ḡ) )               warm-up, then cosine
+//! θ ← outer optimizer( θ, clip_norm(ḡ) )     AdamW unless configured; warm-up times the rate of the stage
 //! ```
 //!
 //! Dividing by the running scale lets families with loud and quiet losses speak equally; it happens here and
-//! not in the workers, because it depends on what all of them report. The frozen optimizer is an exponential
+//! not in the workers, because it depends on what all of them report. [`GapScaling`] also offers the bare gap
+//! and its sign. The frozen optimizer is an exponential
 //! average of theta: one gradient is nearly all noise, an average of thousands is not.
 
-use velo_optimizer::hand_designed::{Adam, AdamConfig};
-use velo_optimizer::{Optimizer, ParamLayout, Schedule};
+use serde::{Deserialize, Serialize};
+use velo_optimizer::{Optimizer, ParamLayout};
 
 use crate::Error;
 use crate::config::OuterConfig;
 use crate::estimator::add_contribution;
-use crate::unroll::{Setting, WindowReport};
+use crate::unroll::{SegmentGap, Setting, WindowReport};
 
 /// Decay of the running mean square of gaps.
 const SCALE_DECAY: f32 = 0.95;
+
+/// What a gap is divided by before it enters the gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum GapScaling {
+    /// The running root mean square of its family, then clipped.
+    #[default]
+    RunningRms,
+    /// Its own size: only the sign counts.
+    Sign,
+    /// Nothing.
+    Raw,
+}
 
 /// Running mean square of the gaps of one family, bias-corrected by its own weight.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -66,31 +79,31 @@ pub struct OuterStep {
 pub struct Learner {
     theta: Vec<f32>,
     average: Vec<f32>,
-    outer: Adam,
+    outer: Box<dyn Optimizer>,
+    warmup_steps: u64,
     scales: Vec<GapScale>,
     generation: u64,
     config: OuterConfig,
 }
 
 impl Learner {
-    /// A learner before its first step.
+    /// A learner before its first step, for weights of that layout.
     ///
     /// # Errors
     /// When the hyper-parameters of the outer optimizer are out of range.
-    pub fn new(theta: Vec<f32>, families: usize, outer_steps: u64, config: OuterConfig) -> Result<Self, Error> {
-        let layout = ParamLayout::new([("theta", vec![theta.len()])])?;
-        let adam = AdamConfig {
-            learning_rate: config.learning_rate,
-            beta1: config.beta1,
-            beta2: config.beta2,
-            weight_decay: config.weight_decay,
-            ..AdamConfig::default()
-        };
-        let schedule = Schedule::Cosine { warmup: config.warmup, floor: config.floor };
+    pub fn new(
+        theta: Vec<f32>,
+        layout: &ParamLayout,
+        families: usize,
+        outer_steps: u64,
+        config: OuterConfig,
+    ) -> Result<Self, Error> {
+        let outer = config.optimizer.clone().with_learning_rate(config.learning_rate).build(layout)?;
         Ok(Self {
             average: theta.clone(),
             theta,
-            outer: Adam::new(&layout, adam)?.with_schedule(schedule, outer_steps),
+            outer,
+            warmup_steps: (f64::from(config.warmup) * outer_steps as f64) as u64,
             scales: vec![GapScale::default(); families],
             generation: 0,
             config,
@@ -167,7 +180,7 @@ impl Learner {
         outcome.signal_to_noise = signal_to_noise(&mean, &gradients);
         summarise(reports, &mut outcome);
         if count > 0 {
-            self.apply(mean, outcome.gradient_norm, setting.noise.learned())?;
+            self.apply(mean, outcome.gradient_norm, setting)?;
         }
         self.generation += 1;
         self.update_average();
@@ -189,18 +202,17 @@ impl Learner {
         }
     }
 
-    /// One gradient per surviving particle.
+    /// One gradient per particle that had something to say; a particle that idled has not.
     fn gradients(&self, reports: &[Option<WindowReport>], setting: &Setting, outcome: &mut OuterStep) -> Vec<Vec<f32>> {
         let mut direction = vec![0.0f32; self.theta.len()];
         let mut gradients = Vec::with_capacity(reports.len());
-        for report in reports.iter().flatten() {
+        for report in reports.iter().flatten().filter(|report| report.steps > 0) {
             let mut gradient = vec![0.0f32; self.theta.len()];
             for segment in &report.segments {
-                let scaled = segment.gap / self.scales[segment.family].rms();
-                let gap = scaled.clamp(-self.config.gap_clip, self.config.gap_clip);
-                let share = segment.steps as f32 / setting.truncation.window as f32;
-                setting.estimator.direction(&mut direction, segment.position, &setting.noise);
-                add_contribution(&mut gradient, &direction, gap * share, setting.sigma);
+                let share = segment.steps as f32 / report.steps as f32;
+                let stage = setting.stage(segment.position.episode_start);
+                setting.estimator.direction(&mut direction, segment.position, &stage.noise);
+                add_contribution(&mut gradient, &direction, self.scaled(segment) * share, &stage.sigmas);
             }
             if gradient.iter().all(|g| g.is_finite()) {
                 gradients.push(gradient);
@@ -211,18 +223,40 @@ impl Learner {
         gradients
     }
 
-    fn apply(&mut self, mut gradient: Vec<f32>, norm: f32, learned: &[bool]) -> Result<(), Error> {
+    fn scaled(&self, segment: &SegmentGap) -> f32 {
+        let gap = segment.gap;
+        match self.config.gap_scaling {
+            GapScaling::Raw => gap,
+            GapScaling::Sign if gap == 0.0 => 0.0,
+            GapScaling::Sign => gap.signum(),
+            GapScaling::RunningRms => {
+                (gap / self.scales[segment.family].rms()).clamp(-self.config.gap_clip, self.config.gap_clip)
+            }
+        }
+    }
+
+    fn apply(&mut self, mut gradient: Vec<f32>, norm: f32, setting: &Setting) -> Result<(), Error> {
         if norm > self.config.clip_norm {
             let factor = self.config.clip_norm / norm;
             gradient.iter_mut().for_each(|g| *g *= factor);
         }
+        let stage = setting.stage(self.generation);
+        let learned = stage.noise.learned();
+        // An episode of the stage before may still speak of weights that are not learned any more.
+        gradient.iter_mut().zip(learned).filter(|(_, learned)| !**learned).for_each(|(g, _)| *g = 0.0);
         let before = self.theta.clone();
+        self.outer.set_step_multiplier(self.warm_up() * stage.rate_factor(self.generation));
         self.outer.step(&mut self.theta, &gradient, 0.0)?;
-        // Weight decay of the outer optimizer must not touch entries that are not learned.
+        // Momentum and decay of the outer optimizer must not touch entries that are not learned.
         for ((theta, before), _) in self.theta.iter_mut().zip(before).zip(learned).filter(|(_, learned)| !**learned) {
             *theta = before;
         }
         Ok(())
+    }
+
+    fn warm_up(&self) -> f32 {
+        let ramp = (self.generation as f64 + 1.0) / (self.warmup_steps as f64 + 1.0);
+        ramp.min(1.0) as f32
     }
 
     /// `average ← d average + (1-d) theta`, with a shorter memory at the start, where theta moves fast.

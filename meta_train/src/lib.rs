@@ -6,9 +6,12 @@
 //!
 //! * [`config`]: one RON file per run, checked once into a plan.
 //! * [`noise`]: everything random, regenerated from counters.
-//! * [`unroll`]: a particle, that is a pair of inner runs under opposite perturbations, window by window.
-//! * [`truncation`], [`objective`], [`families`]: how long, judged by what, on which tasks.
-//! * [`estimator`]: from gaps to gradients (NRES, PES, truncated ES).
+//! * [`curriculum`], [`setting`], [`parts`], [`start`]: stages of a run, what is learned, where it begins.
+//! * [`episode`], [`unroll`]: a pair of inner runs under opposite perturbations; a particle, that is one such pair
+//!   after another, window by window.
+//! * [`truncation`], [`objective`], [`reference`], [`families`], [`resume`]: how long, judged by what, on which tasks,
+//!   and where a particle goes on after the end of a run.
+//! * [`estimator`]: from gaps to gradients (NRES, PES, full-length and truncated ES).
 //! * [`population`]: worker threads over particles.
 //! * [`learner`]: merges contributions, owns theta.
 //! * [`checkpoint`], [`run`]: the whole run, resumable to the bit.
@@ -21,6 +24,8 @@
 pub mod checkpoint;
 pub mod closing;
 pub mod config;
+pub mod curriculum;
+pub mod episode;
 mod error;
 pub mod estimator;
 pub mod families;
@@ -28,8 +33,13 @@ pub mod learner;
 pub mod noise;
 pub mod objective;
 pub mod observe;
+pub mod parts;
 pub mod population;
+pub mod reference;
+pub mod resume;
 pub mod run;
+pub mod setting;
+pub mod start;
 pub mod throughput;
 pub mod truncation;
 pub mod unroll;

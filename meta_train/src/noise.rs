@@ -30,6 +30,14 @@ pub enum Purpose {
     WeightDecay = 9,
     /// Tasks on which the native rate is selected.
     Selection = 10,
+    /// Whether the optimizer is told the horizon.
+    HideHorizon = 11,
+    /// Tasks of the pool.
+    Pool = 12,
+    /// Whether a particle returns to a saved state.
+    Resume = 13,
+    /// Runs of the tuned optimizer that a meta-loss is relative to.
+    Reference = 14,
 }
 
 /// 64 bits for `purpose`, particle `a` and episode `b`.
@@ -43,16 +51,30 @@ pub fn uniform(seed: u64, purpose: Purpose, a: u64, b: u64) -> f64 {
 }
 
 /// Standard-normal perturbations of theta.
+///
+/// With [`orthogonal`](Self::orthogonal) blocks, the perturbations of the same number of neighbouring particles
+/// are orthogonal to each other. Each is still standard normal by itself: its direction is what Gram-Schmidt leaves
+/// of a normal vector's, and its length is that vector's, which is independent of the direction. So estimates stay
+/// unbiased, while together the block covers more of the space than independent draws.
 #[derive(Debug, Clone)]
 pub struct Noise {
     seed: u64,
     learned: Vec<bool>,
+    block: usize,
 }
 
 impl Noise {
-    /// Perturbations for the run `seed`; entries of theta that are not `learned` are never perturbed.
+    /// Independent perturbations for the run `seed`; entries of theta that are not `learned` are never perturbed.
     pub fn new(seed: u64, learned: Vec<bool>) -> Self {
-        Self { seed, learned }
+        Self { seed, learned, block: 1 }
+    }
+
+    /// The same with blocks of `particles` orthogonal perturbations, as far as there are dimensions.
+    #[must_use]
+    pub fn orthogonal(mut self, particles: Option<usize>) -> Self {
+        let dimensions = self.learned.iter().filter(|&&learned| learned).count();
+        self.block = particles.unwrap_or(1).min(dimensions).max(1);
+        self
     }
 
     /// Entries of theta that are perturbed.
@@ -66,10 +88,54 @@ impl Noise {
     /// If `out` has not the length of theta.
     pub fn write(&self, out: &mut [f32], particle: u64, index: u64) {
         assert_eq!(out.len(), self.learned.len(), "a perturbation has the length of theta");
+        self.write_independent(out, particle, index);
+        let first = particle - particle % self.block as u64;
+        if first < particle {
+            self.make_orthogonal(out, first..particle, index);
+        }
+    }
+
+    fn write_independent(&self, out: &mut [f32], particle: u64, index: u64) {
         rng::normals(bits(self.seed, Purpose::Perturbation, particle, index), 0, 0, out);
         for (n, _) in out.iter_mut().zip(&self.learned).filter(|(_, learned)| !**learned) {
             *n = 0.0;
         }
+    }
+
+    /// Takes the parts of `out` that lie along the perturbations of `earlier` particles away, and gives it its
+    /// length back.
+    fn make_orthogonal(&self, out: &mut [f32], earlier: std::ops::Range<u64>, index: u64) {
+        let length = dot(out, out).sqrt();
+        let mut basis: Vec<Vec<f32>> = Vec::with_capacity(self.block);
+        for particle in earlier {
+            let mut next = vec![0.0; out.len()];
+            self.write_independent(&mut next, particle, index);
+            project_out(&mut next, &basis);
+            scale_to(&mut next, 1.0);
+            basis.push(next);
+        }
+        project_out(out, &basis);
+        scale_to(out, length);
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
+/// Twice, because one pass leaves what rounding made of the first.
+fn project_out(vector: &mut [f32], basis: &[Vec<f32>]) {
+    for unit in basis.iter().chain(basis) {
+        let along = dot(vector, unit) as f32;
+        vector.iter_mut().zip(unit).for_each(|(value, unit)| *value -= along * unit);
+    }
+}
+
+fn scale_to(vector: &mut [f32], length: f64) {
+    let now = dot(vector, vector).sqrt();
+    if now > 0.0 {
+        let factor = (length / now) as f32;
+        vector.iter_mut().for_each(|value| *value *= factor);
     }
 }
 
@@ -92,6 +158,29 @@ mod tests {
         for (particle, index) in [(0, 1), (1, 0), (1, 1)] {
             assert!(correlation(&first, &draw(particle, index)).abs() < 0.08, "({particle}, {index})");
         }
+    }
+
+    #[test]
+    fn a_block_is_orthogonal_and_keeps_the_lengths_of_independent_draws() {
+        let learned: Vec<bool> = (0..40).map(|index| index % 4 > 0).collect();
+        let write = |noise: &Noise, particle| {
+            let mut out = vec![0.0; 40];
+            noise.write(&mut out, particle, 3);
+            out
+        };
+        let independent = Noise::new(5, learned.clone());
+        let blocks = independent.clone().orthogonal(Some(8));
+        let vectors: Vec<Vec<f32>> = (0..16).map(|particle| write(&blocks, particle)).collect();
+        for (i, a) in vectors.iter().enumerate() {
+            let free = write(&independent, i as u64);
+            assert!((dot(a, a).sqrt() - dot(&free, &free).sqrt()).abs() < 1e-4);
+            assert!(a.iter().zip(&learned).all(|(n, learned)| *learned || *n == 0.0));
+            for (j, b) in vectors.iter().enumerate().filter(|(j, _)| *j != i) {
+                assert_eq!(dot(a, b).abs() < 1e-3, i / 8 == j / 8, "{i} {j}: {}", dot(a, b));
+            }
+        }
+        let all = independent.orthogonal(Some(1000));
+        assert_eq!(all.block, 30, "no more than there are dimensions");
     }
 
     #[test]

@@ -7,12 +7,24 @@
 //! u(L) = min( ln( max(L, 0) / L_ref + floor ), ln cap )        u(NaN) = u(∞) = ln cap
 //! ```
 //!
-//! The logarithm makes halving the loss worth the same early and late; the floor bounds what can be earned
+//! or, with [`Transform::Ratio`], `min(max(L, 0) / L_ref, cap)` and `cap`. The logarithm makes halving the loss worth the same early and late; the floor bounds what can be earned
 //! on a task that is solved. A run whose loss is not finite, or beyond [`DIVERGED`] times the reference, has
-//! diverged: it costs `ln cap` for the rest of the episode, the worst that any run can get.
+//! diverged: it costs `ln cap` (or `cap`) for the rest of the episode, the worst that any run can get.
 //!
 //! Training batches measure optimisation, held-out rows what was learned. A stretch of steps is scored by
 //! `(1 - w) · mean u(train) + w · mean u(held out)`, where the held-out loss is taken every few steps.
+//!
+//! # The gap of a segment
+//! A segment of `n` steps of an episode with horizon `T` has the mean gap `D` of `L⁺ - L⁻` over its steps. Where the
+//! final loss counts, with weight `f`, the gap `G` of the losses on a few batches that stay the same for the
+//! whole episode is measured at the end of every segment, and the segment contributes
+//!
+//! ```text
+//! gap = (1-f) D + f (T/n) (G - G_before)           G = 0 at the start, where both sides are the same
+//! ```
+//!
+//! so that the mean of the gap over the steps of an episode is `(1-f) · mean (L⁺ - L⁻) + f · G_T` exactly: the
+//! final loss is learned from without waiting for the end.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +33,25 @@ use crate::Error;
 /// A loss of this many times the reference counts as diverged.
 pub const DIVERGED: f32 = 1e3;
 
+/// How a loss becomes a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum Transform {
+    /// `ln(L / L_ref + floor)`, at most `ln cap`.
+    #[default]
+    Log,
+    /// `L / L_ref`, at most `cap`.
+    Ratio,
+    /// `ln(L / L_ref + floor) - ln(L_tuned / L_ref + floor)`, between `-ln cap` and `ln cap`: how far the run is behind
+    /// AdamW with cosine, tuned for its task. Needs a pool of tasks.
+    Tuned,
+}
+
 /// Weights and bounds of the meta-loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Objective {
+    /// How a loss becomes a score.
+    pub transform: Transform,
     /// Added to the loss ratio under the logarithm.
     pub floor: f32,
     /// Largest loss ratio that counts.
@@ -33,23 +60,64 @@ pub struct Objective {
     pub held_out_weight: f32,
     /// Inner steps between two held-out losses.
     pub held_out_every: u64,
+    /// Weight of the loss at the end of the run against its mean over the run, in `[0, 1]`.
+    pub final_weight: f32,
+    /// Batches of each split on which the final loss is measured.
+    pub final_batches: u64,
 }
 
 impl Default for Objective {
     fn default() -> Self {
-        Self { floor: 0.01, cap: 3.0, held_out_weight: 0.5, held_out_every: 5 }
+        Self {
+            transform: Transform::Log,
+            floor: 0.01,
+            cap: 3.0,
+            held_out_weight: 0.5,
+            held_out_every: 5,
+            final_weight: 0.0,
+            final_batches: 2,
+        }
     }
 }
 
 impl Objective {
-    /// `u(loss)`, always finite.
-    pub fn score(&self, loss: f32, reference: f32) -> f32 {
-        if loss.is_finite() { ((loss.max(0.0) / reference) + self.floor).ln().min(self.worst()) } else { self.worst() }
+    /// `u(loss)`, always finite; `tuned` is what a tuned optimizer has at that step, over `reference`.
+    pub fn score_beside(&self, loss: f32, reference: f32, tuned: Option<f32>) -> f32 {
+        let Some(tuned) = tuned.filter(|_| self.transform == Transform::Tuned) else {
+            return self.score(loss, reference);
+        };
+        if !loss.is_finite() {
+            return self.worst();
+        }
+        let behind = (loss.max(0.0) / reference + self.floor).ln() - (tuned.max(0.0) + self.floor).ln();
+        behind.clamp(-self.worst(), self.worst())
     }
 
-    /// `ln cap`, the score of a diverged run.
+    /// `u(loss)` by the reference loss alone, always finite.
+    pub fn score(&self, loss: f32, reference: f32) -> f32 {
+        if !loss.is_finite() {
+            return self.worst();
+        }
+        let ratio = loss.max(0.0) / reference;
+        match self.transform {
+            Transform::Log | Transform::Tuned => (ratio + self.floor).ln().min(self.worst()),
+            Transform::Ratio => ratio.min(self.worst()),
+        }
+    }
+
+    /// The score of a diverged run, the worst that any run can get.
     pub fn worst(&self) -> f32 {
-        self.cap.ln()
+        match self.transform {
+            Transform::Log | Transform::Tuned => self.cap.ln(),
+            Transform::Ratio => self.cap,
+        }
+    }
+
+    /// `(1-f) D + f (T/n) ΔG` for a segment of `steps` steps, whose mean gap is `mean_gap` and over which the gap of
+    /// the final loss changed by `final_change`.
+    pub fn segment_gap(&self, mean_gap: f64, final_change: f64, steps: u64, horizon: u64) -> f64 {
+        let weight = f64::from(self.final_weight);
+        (1.0 - weight) * mean_gap + weight * (horizon as f64 / steps as f64) * final_change
     }
 
     /// Whether the held-out loss is taken at `inner_step`.
@@ -68,11 +136,21 @@ impl Objective {
         if !(self.cap > self.floor && self.cap.is_finite()) {
             return Err(Error::config("objective.cap", self.cap, "a number above objective.floor"));
         }
-        if !(0.0..=1.0).contains(&self.held_out_weight) {
-            return Err(Error::config("objective.held_out_weight", self.held_out_weight, "a fraction in [0, 1]"));
+        for (field, value) in
+            [("objective.held_out_weight", self.held_out_weight), ("objective.final_weight", self.final_weight)]
+        {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(Error::config(field, value, "a fraction in [0, 1]"));
+            }
+        }
+        if self.final_batches == 0 {
+            return Err(Error::config("objective.final_batches", 0, "at least 1"));
         }
         if self.held_out_every == 0 {
             return Err(Error::config("objective.held_out_every", 0, "at least 1"));
+        }
+        if self.transform == Transform::Tuned && self.cap <= 1.0 {
+            return Err(Error::config("objective.cap", self.cap, "a number above 1 where the transform is Tuned"));
         }
         Ok(())
     }
@@ -105,11 +183,14 @@ impl Scores {
         self.held_out_count += 1;
     }
 
-    /// `(1 - w) · mean train + w · mean held out`; the training mean alone where no held-out loss was taken.
+    /// `(1 - w) · mean train + w · mean held out`; one of them alone where the other was not taken.
     pub fn mean(&self, objective: &Objective) -> f64 {
         let train = self.train / f64::from(self.train_count.max(1));
         if self.held_out_count == 0 {
             return train;
+        }
+        if self.train_count == 0 {
+            return self.held_out / f64::from(self.held_out_count);
         }
         let weight = f64::from(objective.held_out_weight);
         (1.0 - weight) * train + weight * self.held_out / f64::from(self.held_out_count)
@@ -127,6 +208,23 @@ mod tests {
             assert_eq!(objective.score(loss, 1.0), 3f32.ln(), "{loss}");
         }
         assert!(has_diverged(f32::NAN, 1.0) && has_diverged(1001.0, 1.0) && !has_diverged(999.0, 1.0));
+    }
+
+    #[test]
+    fn a_ratio_is_capped_and_has_no_floor() {
+        let objective = Objective { transform: Transform::Ratio, ..Objective::default() };
+        assert_eq!(objective.score(1.0, 2.0), 0.5);
+        assert_eq!(objective.score(0.0, 2.0), 0.0);
+        assert_eq!((objective.score(100.0, 2.0), objective.score(f32::NAN, 2.0)), (3.0, 3.0));
+    }
+
+    #[test]
+    fn a_run_that_keeps_up_with_the_tuned_optimizer_scores_zero_and_both_ends_are_bounded() {
+        let objective = Objective { transform: Transform::Tuned, ..Objective::default() };
+        let score = |loss| objective.score_beside(loss, 2.0, Some(0.25));
+        assert_eq!(score(0.5), 0.0);
+        assert!(score(0.6) > 0.0 && score(0.4) < 0.0);
+        assert_eq!((score(f32::NAN), score(1e9), score(0.0)), (3f32.ln(), 3f32.ln(), -3f32.ln()));
     }
 
     #[test]

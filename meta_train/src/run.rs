@@ -116,7 +116,8 @@ impl Run {
     ///
     /// # Errors
     /// When threads or files cannot be made.
-    pub fn start(plan: Plan, folder: RunFolder, workers: usize) -> Result<Self, Error> {
+    pub fn start(mut plan: Plan, folder: RunFolder, workers: usize) -> Result<Self, Error> {
+        plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;
         let learner = new_learner(&plan)?;
         let particles = (0..plan.setting.particles).map(Particle::new).collect();
         Self::assemble(plan, folder, workers, learner, particles, Totals::default())
@@ -129,7 +130,12 @@ impl Run {
     /// # Errors
     /// When no checkpoint is readable although some exist, or the newest was written under another
     /// configuration, or all are gone although the run was finished.
-    pub fn resume(plan: Plan, folder: RunFolder, workers: usize, warn: &mut dyn FnMut(String)) -> Result<Self, Error> {
+    pub fn resume(
+        mut plan: Plan,
+        folder: RunFolder,
+        workers: usize,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Self, Error> {
         let checkpoints = checkpoint::list(&folder.checkpoints())?;
         if checkpoints.is_empty() {
             if folder.learned().exists() {
@@ -139,6 +145,7 @@ impl Run {
             }
             return Self::start(plan, folder, workers);
         }
+        plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;
         let mut damage = None;
         for (index, path) in checkpoints.iter().enumerate() {
             let mut learner = new_learner(&plan)?;
@@ -242,8 +249,7 @@ impl Run {
             return Err(Error::run_folder(self.folder.root(), reason));
         }
         let outcome = self.learner.step(&generation.reports, &self.setting)?;
-        let survivors = generation.reports.iter().flatten().count() as u64;
-        let inner_steps = 2 * self.setting.truncation.window * survivors;
+        let inner_steps = 2 * generation.reports.iter().flatten().map(|report| report.steps).sum::<u64>();
         let seconds = start.elapsed().as_secs_f64();
         self.totals.generation = self.learner.generation();
         self.totals.inner_steps += inner_steps;
@@ -280,5 +286,7 @@ impl Run {
 /// When the outer optimizer refuses its hyper-parameters.
 pub fn new_learner(plan: &Plan) -> Result<Learner, Error> {
     let families = plan.setting.tasks.families().len();
-    Learner::new(plan.initial_theta.clone(), families, plan.config.budget.outer_steps, plan.config.outer)
+    let layout = plan.setting.architecture.theta_layout();
+    let config = plan.config.outer.clone();
+    Learner::new(plan.initial_theta.clone(), &layout, families, plan.config.budget.outer_steps, config)
 }

@@ -13,7 +13,8 @@ use velo_tasks::worker::single_threaded;
 use velo_tasks::{Batch, Split};
 
 use crate::Error;
-use crate::config::{Config, initial_theta};
+use crate::config::Config;
+use crate::start::random_theta;
 
 /// The task that is timed.
 pub const TASK: &str = "digits_mlp";
@@ -68,7 +69,7 @@ struct Timing {
 fn time_one_worker(duration: Duration) -> Result<Timing, Error> {
     let mut task = named(TASK)?.build()?;
     let architecture = Config::default().architecture;
-    let theta = initial_theta(&architecture, 1);
+    let theta = random_theta(&architecture, 1);
     let mut optimizer = LearnedOptimizer::new(task.layout(), LearnedWeights::new(architecture, theta)?)?;
     let mut params = vec![0.0; task.layout().len()];
     let mut grads = params.clone();

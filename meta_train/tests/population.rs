@@ -70,7 +70,10 @@ fn a_window_has_the_same_number_of_inner_steps_whether_or_not_an_episode_ends_in
     let mut ended = 0;
     for window in 0..20 {
         let report = particle.run_window(&plan.initial_theta, &plan.setting, &mut scratch).unwrap();
-        assert_eq!(report.segments.iter().map(|segment| segment.steps).sum::<u64>(), plan.setting.truncation.window);
+        assert_eq!(
+            report.segments.iter().map(|segment| segment.steps).sum::<u64>(),
+            plan.setting.stages[0].truncation.window
+        );
         for segment in &report.segments[1..] {
             assert_eq!(
                 segment.position.episode_start, window,
@@ -99,7 +102,7 @@ fn both_sides_of_a_pair_see_the_same_task_batches_and_start() {
 fn report(particle: u64, gap: f32) -> Option<WindowReport> {
     let position = Position { particle, episode: 0, window: 0, episode_start: 0 };
     let segment = SegmentGap { position, family: 0, steps: 10, gap, meta_loss: 0.0 };
-    Some(WindowReport { segments: vec![segment], episodes: 0, diverged: 0 })
+    Some(WindowReport { steps: 10, segments: vec![segment], episodes: 0, diverged: 0 })
 }
 
 #[test]
@@ -132,7 +135,7 @@ fn theta_moves_against_the_direction_that_raised_the_meta_loss() {
     let mut learner = new_learner(&plan).unwrap();
     learner.step(&[report(0, 0.5)], &plan.setting).unwrap();
     let mut n = vec![0.0; plan.initial_theta.len()];
-    plan.setting.noise.write(&mut n, 0, 0);
+    plan.setting.stages[0].noise.write(&mut n, 0, 0);
     let moved = learner.theta().iter().zip(&plan.initial_theta).map(|(after, before)| after - before);
     let along: f32 = moved.zip(&n).map(|(moved, n)| moved * n).sum();
     assert!(along < 0.0, "{along}");
@@ -142,7 +145,7 @@ fn theta_moves_against_the_direction_that_raised_the_meta_loss() {
 fn entries_of_theta_that_cannot_change_an_update_are_never_moved() {
     let (theta, _) = train(small_config(), 2, None);
     let plan = bowl_plan(small_config(), None);
-    let learned = plan.setting.noise.learned();
+    let learned = plan.setting.stages[0].noise.learned();
     assert!(learned.iter().any(|learned| !learned), "this architecture has idle outputs");
     for ((theta, initial), learned) in theta.iter().zip(&plan.initial_theta).zip(learned) {
         assert!(*learned || *theta == initial.to_bits());

@@ -9,9 +9,20 @@ use velo_optimizer::LearnedWeights;
 
 const SMOKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/smoke.ron");
 
-/// Overrides that make a run long enough to be interrupted and leave out the comparison.
-const TRAINING_ONLY: [&str; 4] =
-    ["budget.outer_steps=80", "checkpoints.every=7", "evaluation.tasks=[]", "selection.steps=5"];
+/// Overrides that make a run long enough to be interrupted, leave out the comparison, and use what a resumed run
+/// could get wrong.
+const TRAINING_ONLY: [&str; 10] = [
+    "budget.outer_steps=80",
+    "checkpoints.every=7",
+    "evaluation.tasks=[]",
+    "selection.steps=5",
+    "stages=[(pairs: 3), (share: 2.0, rate: (1.0, 0.1), families: [(family: \"mlp_glyphs\", weight: 1.0)])]",
+    "objective.final_weight=0.5",
+    "pool=5",
+    "inner.hide_horizon=0.5",
+    "estimator.orthogonal=3",
+    "resume=(fresh: 0.3)",
+];
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meta_train"));
@@ -218,7 +229,7 @@ fn bad_input_gives_one_message_that_names_the_field_and_what_was_expected() {
     let run = |set: &str, parts: &[&str]| refused(&["run", SMOKE, "--out", text(&out), "--set", set], 2, parts);
     run("estimator.sgima=0.1", &["sgima", "did you mean `sigma`"]);
     run("estimator.sigma=-1.0", &["smoke.ron", "estimator.sigma is -1, expected a finite number above 0"]);
-    run("estimator.pairs=99999999999", &["estimator.pairs is 99999999999, expected at most 65536"]);
+    run("estimator.pairs=99999999999", &["estimator.pairs is 99999999999, expected at most 65536, at least 1"]);
     run("families=[(family: \"mlp_techer\", weight: 1.0)]", &["mlp_techer", "mlp_teacher"]);
     run("evaluation.tasks=[\"digits_mpl\"]", &["digits_mpl", "digits_mlp"]);
     run("truncation.window=0", &["truncation.window is 0, expected at least 1"]);

@@ -3,8 +3,8 @@
 //!
 //! | contender | rate | schedule |
 //! | --- | --- | --- |
-//! | learned | native, selected on procedural tasks | warm-up + cosine |
-//! | untrained start | likewise | warm-up + cosine |
+//! | learned | native, selected on procedural tasks | warm-up + cosine; constant if it paces itself |
+//! | untrained start | likewise | likewise |
 //! | normalised Adam | likewise | warm-up + cosine |
 //! | AdamW default | 1e-3 | constant |
 //! | AdamW tuned | best of several per task, by training loss on tuning seeds | warm-up + cosine |
@@ -20,10 +20,10 @@ use velo_comparison::score::ScoreRules;
 use velo_comparison::trial::write_tables;
 use velo_comparison::{Comparison, Contender, Metric, Page, Role, Trial, report};
 use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
-use velo_optimizer::{LearnedConfig, OptimizerConfig, Schedule};
+use velo_optimizer::{LearnedConfig, LearnedWeights, OptimizerConfig, Schedule};
 use velo_tasks::TaskConfig;
 
-use super::selection::{Rate, SCHEDULE, select};
+use super::selection::{Rate, SCHEDULE, native_schedule, select};
 use crate::Error;
 use crate::config::{EvaluationConfig, SelectionConfig};
 use crate::unroll::Setting;
@@ -64,19 +64,21 @@ pub fn evaluate(
         OptimizerConfig::NormalisedAdam(NormalisedAdamConfig { learning_rate, weight_decay, ..Default::default() })
     };
     let build = |layout: &_, rate| Ok(normalised(rate).build(layout)?);
-    let normalised = normalised(select(selection, setting, &build, workers)?.rate);
+    let normalised = normalised(select(selection, setting, &build, SCHEDULE, workers)?.rate);
     let adamw = OptimizerConfig::AdamW(AdamWConfig::default());
     let tuned = |label: &str| Contender::over_rates(label, &adamw, SCHEDULE, &evaluation.adamw_rates);
-    let frozen = frozen.iter().map(|(label, weights)| {
+    let frozen = frozen.iter().map(|(label, weights)| -> Result<Contender, Error> {
+        let schedule = native_schedule(LearnedWeights::load(weights)?.architecture());
         let config = LearnedConfig { weights: weights.clone(), step_multiplier: 1.0, weight_decay: None };
-        Contender::fixed(*label, OptimizerConfig::Learned(config), SCHEDULE)
+        Ok(Contender::fixed(*label, OptimizerConfig::Learned(config), schedule))
     });
+    let frozen = frozen.collect::<Result<Vec<_>, _>>()?;
     let hand_designed = [
         Contender::fixed("normalised Adam", normalised, SCHEDULE),
         Contender::fixed("AdamW default", adamw.clone().with_learning_rate(1e-3), Schedule::Constant),
         tuned(BASELINE),
     ];
-    let by_training = frozen.chain(hand_designed).collect();
+    let by_training = frozen.into_iter().chain(hand_designed).collect();
     let mut trials = Vec::new();
     let by_validation = vec![tuned("AdamW tuned (validation)")];
     for (contenders, select_by) in [(by_training, Metric::TrainLoss), (by_validation, Metric::ValidationLoss)] {

@@ -1,7 +1,7 @@
 //! What follows training: select the native rate, freeze, compare on real data, report.
 
 pub mod evaluation;
-mod parallel;
+pub(crate) mod parallel;
 pub mod report;
 pub mod selection;
 
@@ -19,7 +19,7 @@ use selection::Rate;
 /// When a run of the selection or comparison cannot be made, or a file cannot be written.
 pub fn close(run: &Run, initial_theta: &[f32], tasks: &[TaskConfig], workers: usize) -> Result<String, Error> {
     let folder = run.folder();
-    let initial = freeze(run, initial_theta, workers)?.with_provenance("provenance", "random, before meta-training");
+    let initial = freeze(run, initial_theta, workers)?.with_provenance("provenance", run.config().start.description());
     initial.save(folder.initial())?;
     let learned = freeze(run, run.learner().average(), workers)?;
     learned.save(folder.learned())?;
@@ -62,7 +62,13 @@ pub fn freeze(run: &Run, theta: &[f32], workers: usize) -> Result<LearnedWeights
         set_rate(&mut weights, rate);
         Ok(Box::new(LearnedOptimizer::new(layout, weights)?))
     };
-    let selection = selection::select(&config.selection, setting, &build, workers)?;
+    let selection = selection::select(
+        &config.selection,
+        setting,
+        &build,
+        selection::native_schedule(&setting.architecture),
+        workers,
+    )?;
     set_rate(&mut weights, selection.rate);
     let totals = run.totals();
     let origin =

@@ -1,11 +1,12 @@
 //! Choosing the native rate: the step size and decay that a frozen rule takes when nobody says anything.
 //!
 //! A normalised rule says where to go but not how far. After training, each candidate pair of step size and
-//! decoupled decay trains the same procedural tasks, drawn from the run's families under seeds that training
-//! never used, with warm-up and cosine; the one with the lowest mean score wins. Baselines that need a rate get
+//! decoupled decay trains the same procedural tasks, drawn from the run's last mixture in the partition of
+//! validation, with warm-up and cosine unless the rule paces itself; the one with the lowest mean score wins. Baselines that need a rate get
 //! theirs from the same tasks by the same rule, so that nobody sees the real data before the comparison.
 
-use velo_optimizer::{Optimizer, ParamLayout, Schedule};
+use velo_optimizer::{Architecture, Optimizer, ParamLayout, Schedule};
+use velo_tasks::Partition;
 use velo_tasks::training::train;
 
 use super::parallel;
@@ -14,8 +15,13 @@ use crate::config::SelectionConfig;
 use crate::noise::{Purpose, bits};
 use crate::unroll::Setting;
 
-/// The schedule of every run of the closing phase: 5 % warm-up, then cosine to zero.
+/// The schedule of the closing phase for everything that does not pace itself: 5 % warm-up, then cosine to zero.
 pub const SCHEDULE: Schedule = Schedule::Cosine { warmup: 0.05, floor: 0.0 };
+
+/// The schedule under which a frozen rule runs: constant if it paces itself.
+pub fn native_schedule(architecture: &Architecture) -> Schedule {
+    if architecture.name() == "paced" { Schedule::Constant } else { SCHEDULE }
+}
 
 /// A step size with a coefficient of decoupled weight decay.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,6 +55,7 @@ pub fn select(
     config: &SelectionConfig,
     setting: &Setting,
     build: &Build<'_>,
+    schedule: Schedule,
     workers: usize,
 ) -> Result<Selection, Error> {
     let tasks = config.tasks as usize;
@@ -59,7 +66,7 @@ pub fn select(
         .flat_map(|&step_size| decays().map(move |weight_decay| Rate { step_size, weight_decay }))
         .collect();
     let scores = parallel::map(candidates.len() * tasks, workers, |job| {
-        run(config, setting, build, candidates[job / tasks], (job % tasks) as u64)
+        run(config, setting, build, schedule, candidates[job / tasks], (job % tasks) as u64)
     })?;
     let means = scores.chunks(tasks).map(|scores| scores.iter().sum::<f64>() / tasks as f64);
     let scores: Vec<(Rate, f64)> = candidates.into_iter().zip(means).collect();
@@ -67,14 +74,21 @@ pub fn select(
     Ok(Selection { rate: best.0, scores })
 }
 
-fn run(config: &SelectionConfig, setting: &Setting, build: &Build<'_>, rate: Rate, task: u64) -> Result<f64, Error> {
+fn run(
+    config: &SelectionConfig,
+    setting: &Setting,
+    build: &Build<'_>,
+    schedule: Schedule,
+    rate: Rate,
+    task: u64,
+) -> Result<f64, Error> {
     let seed = bits(setting.seed, Purpose::Selection, task, 0);
-    let (_, mut task) = setting.tasks.draw(seed)?;
+    let (_, mut task) = setting.tasks.draw(Partition::Validation.seed(seed))?;
     let mut optimizer = build(task.layout(), rate)?;
-    optimizer.set_schedule(SCHEDULE);
+    optimizer.set_schedule(schedule);
     optimizer.set_horizon(Some(config.steps));
     let curve = train(task.as_mut(), optimizer.as_mut(), seed, config.steps, config.steps)?;
-    let (objective, reference) = (&setting.objective, task.reference_loss());
+    let (objective, reference) = (&setting.last_stage().objective, task.reference_loss());
     let score = |loss| f64::from(objective.score(loss, reference));
     let weight = f64::from(config.held_out_weight);
     Ok((1.0 - weight) * score(curve.train.loss) + weight * score(curve.validation.loss))

@@ -8,14 +8,18 @@
 //! g = (σ d) D / (2 σ²) = d D / (2 σ)
 //! ```
 //!
+//! entry by entry, as `σ` may differ between parts of theta.
+//!
 //! The methods differ in one thing only, when `n` is redrawn and what `d` is:
 //!
 //! | method | `n` is redrawn | direction `d` |
 //! | --- | --- | --- |
 //! | [`nres`] | at every reset of the inner run | `n` |
 //! | [`pes`] | at every window | sum of all `n` since the reset |
+//! | [`full_es`] | at every reset of the inner run | `n`, once per run, at its end |
 //! | [`truncated_es`] | at every window | `n` (biased: forgets what earlier windows did) |
 
+pub mod full_es;
 pub mod nres;
 pub mod pes;
 pub mod truncated_es;
@@ -44,6 +48,11 @@ pub trait GradientEstimator: Sync {
 
     /// Writes the direction `d` that the gap at `position` is multiplied with.
     fn direction(&self, out: &mut [f32], position: Position, noise: &Noise);
+
+    /// Whether an episode contributes once, when it is over, instead of after every window.
+    fn waits_for_the_end(&self) -> bool {
+        false
+    }
 }
 
 /// The method, as configuration files spell it.
@@ -54,6 +63,8 @@ pub enum Method {
     Nres,
     /// A fresh perturbation per window, accumulated.
     Pes,
+    /// One perturbation and one contribution per episode.
+    FullEs,
     /// A fresh perturbation per window, forgotten afterwards.
     TruncatedEs,
 }
@@ -64,15 +75,17 @@ impl Method {
         match self {
             Self::Nres => &nres::Nres,
             Self::Pes => &pes::Pes,
+            Self::FullEs => &full_es::FullEs,
             Self::TruncatedEs => &truncated_es::TruncatedEs,
         }
     }
 }
 
-/// Adds `d · gap / (2 σ)` to `gradient`.
-pub fn add_contribution(gradient: &mut [f32], direction: &[f32], gap: f32, sigma: f32) {
-    let factor = gap / (2.0 * sigma);
-    for (sum, d) in gradient.iter_mut().zip(direction) {
-        *sum += d * factor;
+/// Adds `d · gap / (2 σ)` to `gradient`, entry by entry; entries with a `σ` of zero are not learned.
+pub fn add_contribution(gradient: &mut [f32], direction: &[f32], gap: f32, sigmas: &[f32]) {
+    for ((sum, d), sigma) in gradient.iter_mut().zip(direction).zip(sigmas) {
+        if *sigma > 0.0 {
+            *sum += d * (gap / (2.0 * sigma));
+        }
     }
 }

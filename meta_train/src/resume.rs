@@ -1,0 +1,128 @@
+//! A slot per particle for the state that is worth returning to.
+//!
+//! Log-uniform horizons spend most inner steps on young runs. A particle with a slot keeps a state from before a
+//! window in which its run got worse than ever, or from before the last window, and with a given probability goes
+//! on from there, for another drawn horizon, instead of starting anew (the resume buffer of ELO, arXiv 2607.06772).
+//!
+//! The trigger is a CUSUM over the mean meta-losses `u_k` of the windows of an episode,
+//!
+//! ```text
+//! c_k = max(0, c_{k-1} + u_k - u_{k-1})        snapshot when c_k > max of all c before
+//! ```
+//!
+//! A snapshot carries the numbers of its episode, from which its perturbation is regenerated: the two sides go on
+//! under the `n` that made them, so that NRES stays unbiased.
+
+use serde::{Deserialize, Serialize};
+use velo_optimizer::Optimizer;
+
+use crate::Error;
+use crate::episode::{Episode, EpisodeRecord};
+use crate::noise::{Purpose, uniform};
+use crate::setting::Setting;
+
+/// When a particle returns to an earlier state.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resume {
+    /// Probability of a fresh task although there is a state to return to.
+    pub fresh: f64,
+    /// Longest horizon that a run may get by being resumed.
+    pub longest: u64,
+}
+
+impl Default for Resume {
+    fn default() -> Self {
+        Self { fresh: 0.2, longest: 10_000 }
+    }
+}
+
+impl Resume {
+    /// Rejects what is not a probability, and a horizon of zero.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field.
+    pub fn check(&self) -> Result<(), Error> {
+        if !(0.0..=1.0).contains(&self.fresh) {
+            return Err(Error::config("resume.fresh", self.fresh, "a fraction in [0, 1]"));
+        }
+        if self.longest == 0 {
+            return Err(Error::config("resume.longest", 0, "at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// The whole state of an episode between two windows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Which episode, and how far it was.
+    pub record: EpisodeRecord,
+    /// Parameters of both sides.
+    pub params: [Vec<f32>; 2],
+    /// Optimizer states of both sides.
+    pub states: [Vec<u8>; 2],
+}
+
+impl Snapshot {
+    /// The state of `episode`.
+    pub fn of(episode: &Episode) -> Self {
+        Self {
+            record: episode.record(),
+            params: episode.sides.each_ref().map(|side| side.params.clone()),
+            states: episode.sides.each_ref().map(|side| side.optimizer.save_state()),
+        }
+    }
+
+    /// Whether there is something to learn from it: it has begun, and no side was given up.
+    pub fn is_worth_it(&self) -> bool {
+        self.record.inner_step > 0 && self.record.diverged == [false, false]
+    }
+
+    /// The episode of `particle` in that state.
+    ///
+    /// # Errors
+    /// When the task or optimizer cannot be built, or the arrays do not fit them.
+    pub fn restore(self, setting: &Setting, particle: u64) -> Result<Episode, Error> {
+        let mut episode = Episode::new(setting, particle, self.record.episode, self.record.start)?;
+        episode.set_record(self.record);
+        for ((side, params), state) in episode.sides.iter_mut().zip(self.params).zip(self.states) {
+            if params.len() != side.params.len() {
+                let (found, expected) = (params.len(), side.params.len());
+                return Err(Error::config(
+                    format!("the saved state of particle {particle}"),
+                    format!("{found} parameters"),
+                    format!("{expected} parameters"),
+                ));
+            }
+            side.params = params;
+            side.optimizer.load_state(&state)?;
+        }
+        Ok(episode)
+    }
+
+    /// The snapshot with a horizon that reaches as far again as a fresh run of number `episode` would.
+    fn extended(mut self, setting: &Setting, particle: u64, episode: u64, window: u64) -> Self {
+        let truncation = &setting.stage(window).truncation;
+        let more = truncation.horizon(uniform(setting.seed, Purpose::Horizon, particle, episode));
+        self.record.horizon = self.record.inner_step + more;
+        self
+    }
+}
+
+/// What the reset number `episode` of `particle` in `window` goes on with: the saved state, taken out of its slot,
+/// or `None` for a fresh task.
+pub fn resumed(
+    slot: &mut Option<Snapshot>,
+    setting: &Setting,
+    particle: u64,
+    episode: u64,
+    window: u64,
+) -> Option<Snapshot> {
+    let resume = setting.stage(window).resume?;
+    if uniform(setting.seed, Purpose::Resume, particle, episode) < resume.fresh {
+        return None;
+    }
+    let snapshot = slot.take()?.extended(setting, particle, episode, window);
+    (snapshot.record.horizon <= resume.longest).then_some(snapshot)
+}

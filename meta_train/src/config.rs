@@ -13,6 +13,7 @@ use velo_tasks::registry::named;
 use crate::Error;
 use crate::curriculum::{self, StageConfig};
 use crate::estimator::Method;
+use crate::families::MixtureSource;
 use crate::learner::GapScaling;
 use crate::objective::Objective;
 use crate::parts::PartSigma;
@@ -36,6 +37,8 @@ pub struct Config {
     pub learn: Vec<String>,
     /// Task families and their weights; empty stands for all of them, equally.
     pub families: Vec<Component>,
+    /// In place of `families`: a mixture with time budgets and disguises.
+    pub mixture: Option<MixtureSource>,
     /// Task instances that training draws from, again and again; none for ever fresh ones.
     pub pool: Option<u64>,
     /// How gradients are estimated.
@@ -72,6 +75,7 @@ impl Default for Config {
             start: Start::default(),
             learn: Vec::new(),
             families: Vec::new(),
+            mixture: None,
             pool: None,
             estimator: EstimatorConfig::default(),
             truncation: Truncation::default(),
@@ -324,6 +328,7 @@ impl Config {
         self.check_counts()?;
         self.check_numbers()?;
         self.reference.check()?;
+        curriculum::one_source(&self.families, self.mixture.as_ref())?;
         let stages = curriculum::stages(&self)?;
         let tasks = Box::new(curriculum::tasks(&self)?);
         self.outer.optimizer.build(&self.architecture.theta_layout())?;

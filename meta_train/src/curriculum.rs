@@ -9,7 +9,7 @@ use velo_tasks::family::Component;
 use crate::Error;
 use crate::config::{Config, InnerConfig};
 use crate::estimator::Method;
-use crate::families::Families;
+use crate::families::{Families, MixtureSource};
 use crate::noise::Noise;
 use crate::objective::{Objective, Transform};
 use crate::parts;
@@ -29,8 +29,10 @@ pub struct StageConfig {
     pub pairs: Option<u64>,
     /// In place of `learn`.
     pub learn: Option<Vec<String>>,
-    /// In place of `families`.
+    /// In place of `families` and `mixture`.
     pub families: Option<Vec<Component>>,
+    /// Likewise.
+    pub mixture: Option<MixtureSource>,
     /// In place of `truncation`.
     pub truncation: Option<Truncation>,
     /// In place of `inner`.
@@ -49,6 +51,7 @@ impl Default for StageConfig {
             pairs: None,
             learn: None,
             families: None,
+            mixture: None,
             truncation: None,
             inner: None,
             objective: None,
@@ -92,9 +95,17 @@ pub fn stages(config: &Config) -> Result<Vec<Stage>, Error> {
 /// # Errors
 /// Those of [`Families::new`].
 pub fn tasks(config: &Config) -> Result<Families, Error> {
-    let configured = configured(config);
-    let mixtures = configured.iter().map(|stage| stage.families.as_deref().unwrap_or(&config.families));
-    Families::new(&mixtures.collect::<Vec<_>>(), config.pool.is_some())
+    let whole = source(&config.families, config.mixture.as_ref());
+    let sources = configured(config).into_iter().map(|stage| match (&stage.families, &stage.mixture) {
+        (None, None) => whole.clone(),
+        (families, mixture) => source(families.as_deref().unwrap_or_default(), mixture.as_ref()),
+    });
+    Families::new(&sources.collect::<Vec<_>>(), config.pool.is_some())
+}
+
+/// The mixture if there is one, else the families.
+fn source(families: &[Component], mixture: Option<&MixtureSource>) -> MixtureSource {
+    mixture.cloned().unwrap_or_else(|| MixtureSource::families(families))
 }
 
 fn check(stage: &StageConfig) -> Result<(), Error> {
@@ -105,6 +116,17 @@ fn check(stage: &StageConfig) -> Result<(), Error> {
         if !(value >= 0.0 && value.is_finite()) {
             return Err(Error::config("rate", value, "a finite number, 0 or above"));
         }
+    }
+    one_source(stage.families.as_deref().unwrap_or_default(), stage.mixture.as_ref())
+}
+
+/// Rejects families beside a mixture, which has its own.
+///
+/// # Errors
+/// [`Error::Config`].
+pub fn one_source(families: &[Component], mixture: Option<&MixtureSource>) -> Result<(), Error> {
+    if mixture.is_some() && !families.is_empty() {
+        return Err(Error::config("families", "set", "none beside `mixture`, which names its own"));
     }
     Ok(())
 }

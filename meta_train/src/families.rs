@@ -1,17 +1,49 @@
 //! The mixtures of procedural task families that a run draws from, one per stage.
 //!
-//! Configurations name families with weights; an empty list stands for all of them, equally often. A family has
-//! the same number in every stage. Tasks that are given back are kept for the next draw of the same seed, which
+//! Configurations name a mixture of the tasks crate, or families with weights; an empty list stands for all of them,
+//! equally often. A family has the same number in every stage. Tasks that are given back are kept for the next draw of the same seed, which
 //! only happens when the run has a pool.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
-use velo_tasks::family::{Component, Mixture, families};
+use serde::{Deserialize, Serialize};
+use velo_tasks::family::{Component, Mixture, MixtureConfig};
 use velo_tasks::{Task, TaskConfig, TaskFamily};
 
 use crate::Error;
 use crate::unroll::TaskSource;
+
+/// A mixture with time budgets and disguises, by what names it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum MixtureSource {
+    /// One that comes with the tasks crate.
+    Named(String),
+    /// A RON file.
+    File(PathBuf),
+    /// The mixture itself.
+    Inline(MixtureConfig),
+}
+
+impl MixtureSource {
+    /// The mixture.
+    ///
+    /// # Errors
+    /// [`Error::Tasks`] for an unknown name, with the nearest one, and for a file that is no mixture.
+    pub fn config(&self) -> Result<MixtureConfig, Error> {
+        match self {
+            Self::Named(name) => Ok(MixtureConfig::named(name)?),
+            Self::File(path) => Ok(MixtureConfig::read(path)?),
+            Self::Inline(config) => Ok(config.clone()),
+        }
+    }
+
+    /// Families with weights, without budgets and disguises.
+    pub fn families(components: &[Component]) -> Self {
+        Self::Inline(MixtureConfig { families: components.to_vec(), ..MixtureConfig::default() })
+    }
+}
 
 /// Built tasks that wait to be drawn again, by stage and seed.
 type Shelf = HashMap<(usize, u64), (usize, Box<dyn Task>)>;
@@ -28,17 +60,17 @@ impl Families {
     ///
     /// # Errors
     /// [`Error::Tasks`] for an unknown name, with the nearest one, and for a weight that is not above zero.
-    pub fn new(stages: &[&[Component]], keep: bool) -> Result<Self, Error> {
+    pub fn new(stages: &[MixtureSource], keep: bool) -> Result<Self, Error> {
         let mut names: Vec<String> = Vec::new();
         let mut mixtures = Vec::with_capacity(stages.len());
-        for components in stages {
-            let components = if components.is_empty() { all() } else { components.to_vec() };
-            mixtures.push(Mixture::new(&components)?);
-            for Component { family, .. } in components {
-                if !names.contains(&family) {
-                    names.push(family);
+        for source in stages {
+            let mixture = source.config()?.check()?;
+            for family in mixture.family_names() {
+                if !names.iter().any(|name| name == family) {
+                    names.push(family.to_owned());
                 }
             }
+            mixtures.push(mixture);
         }
         Ok(Self { names, mixtures, shelf: keep.then(Mutex::default) })
     }
@@ -51,11 +83,6 @@ impl Families {
     fn shelf(&self) -> Option<std::sync::MutexGuard<'_, Shelf>> {
         self.shelf.as_ref().map(|shelf| shelf.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
-}
-
-/// All families, equally often.
-fn all() -> Vec<Component> {
-    families().iter().map(|family| Component { family: family.name().to_owned(), weight: 1.0 }).collect()
 }
 
 impl TaskSource for Families {
@@ -93,7 +120,7 @@ mod tests {
 
     #[test]
     fn no_names_stand_for_all_families_and_each_is_drawn() {
-        let all = Families::new(&[&[]], false).unwrap();
+        let all = Families::new(&[MixtureSource::families(&[])], false).unwrap();
         let mut drawn = vec![0; all.families().len()];
         for seed in 0..100 * drawn.len() as u64 {
             let name = all.sample(0, seed).name;
@@ -103,10 +130,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mixture_of_the_tasks_crate_goes_by_its_name() {
+        let small = Families::new(&[MixtureSource::Named("small".into())], false).unwrap();
+        assert!(small.families().contains(&"mlp_teacher".to_owned()));
+        let (family, _) = small.draw(3).unwrap();
+        assert_eq!(small.families()[family], small.sample(0, 3).name);
+        let error = Families::new(&[MixtureSource::Named("smal".into())], false).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("small"), "{error}");
+    }
+
+    #[test]
     fn a_family_has_the_same_number_in_every_stage() {
         let component = |family: &str| Component { family: family.into(), weight: 1.0 };
-        let (first, second) = ([component("mlp_teacher")], [component("mlp_mixture"), component("mlp_teacher")]);
-        let stages = Families::new(&[&first, &second], true).unwrap();
+        let first = MixtureSource::families(&[component("mlp_teacher")]);
+        let second = MixtureSource::families(&[component("mlp_mixture"), component("mlp_teacher")]);
+        let stages = Families::new(&[first, second], true).unwrap();
         assert_eq!(stages.families(), ["mlp_teacher", "mlp_mixture"]);
         for seed in 0..20 {
             let (family, task) = stages.draw_in(1, seed).unwrap();
@@ -117,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_task_that_was_given_back_computes_what_a_new_one_does() {
-        let stages = Families::new(&[&[]], true).unwrap();
+        let stages = Families::new(&[MixtureSource::families(&[])], true).unwrap();
         let loss = |task: &mut dyn Task| {
             let mut params = vec![0.0; task.layout().len()];
             task.init(3, &mut params);

@@ -228,3 +228,18 @@ fn only_an_estimator_with_one_perturbation_per_run_may_return_to_states() {
     let error = config.check().map(|_| ()).unwrap_err().to_string();
     assert!(error.starts_with("estimator.method is Pes, expected Nres where `resume` is set"), "{error}");
 }
+
+#[test]
+fn every_configuration_that_comes_with_the_crate_can_start() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let config: Config = velo_comparison::ron_file::read(&path, &[]).unwrap();
+        let plan = config.check().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let (_, task) = plan.setting.tasks.draw_in(0, 5).unwrap();
+        assert!(!task.layout().is_empty());
+        checked += 1;
+    }
+    assert!(checked >= 3);
+}

@@ -1,55 +1,94 @@
-//! `cargo bench -p velo-optimizer`: what one step costs, as a Markdown table.
+//! `cargo bench -p velo-optimizer`: what one step costs, as Markdown tables.
 //!
-//! Four equal matrices of 10⁴, 10⁶ and 10⁷ parameters in all, fixed gradients. In every round all optimizers run in
-//! turn, and the ratio to AdamW is taken inside the round, so that a slow moment of the machine hits both sides; the
-//! medians over rounds are printed. The yardstick of AdamW is a plain loop that reads and writes the same bytes
-//! (three arrays read and written, one read). With the feature `rayon` the table is printed for one and for two
-//! threads. Words after `--` choose optimizers by part of their name: `cargo bench -p velo-optimizer -- celo velo`.
+//! The first table: fixed gradients, four equal matrices of 10⁴, 10⁶ and 10⁷ parameters in all, and the network
+//! 64-32-10 that dominates meta-training. In every round all optimizers run in turn, and the ratio to AdamW is taken
+//! inside the round, so that a slow moment of the machine hits both sides; the medians over rounds are printed. With one
+//! thread it is the thread's time on the processor that counts. The
+//! yardstick of AdamW is a plain loop that reads and writes the same bytes (three arrays read and written, one read).
+//! With the feature `rayon` the table is printed for one and for two threads.
+//!
+//! The second table: what denormal numbers cost where a model has converged, with `step`'s flushing and without.
+//!
+//! Words after `--` choose optimizers by part of their name, and of the sizes those that are named among the words:
+//! `cargo bench -p velo-optimizer -- celo velo mlp 1e6`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use velo_optimizer::rule::{StepContext, UpdateRule};
+use velo_optimizer::state::StateLayout;
 use velo_optimizer::{
-    AdafacMlpConfig, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, LearnedOptimizer, LearnedWeights,
-    Optimizer, OptimizerConfig, ParamLayout, VeloConfig,
+    AdafacMlpConfig, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, FlushDenormals, LearnedOptimizer,
+    LearnedRule, LearnedWeights, Optimizer, OptimizerConfig, ParamLayout, VeloConfig,
 };
 
 const ROUNDS: usize = 7;
-const MEASURE: Duration = Duration::from_millis(50);
+const MEASURE: Duration = Duration::from_millis(30);
 
 /// A step above this is measured once a round and not repeated.
-const SLOW: Duration = Duration::from_millis(200);
+const SLOW: Duration = Duration::from_millis(100);
 
-/// Rows and columns of the four matrices.
-const SIZES: [(usize, usize); 3] = [(50, 50), (400, 625), (1000, 2500)];
+/// A step above this is measured in the first round only.
+const VERY_SLOW: Duration = Duration::from_secs(1);
+
+/// Name, and rows and columns of the four matrices.
+const SIZES: [(&str, usize, usize); 4] = [("mlp", 0, 0), ("1e4", 50, 50), ("1e6", 400, 625), ("1e7", 1000, 2500)];
+
+/// Decompositions of matrices of thousands of rows: minutes a step, and not what these rules are for.
+const ONLY_SMALL: [&str; 2] = ["shampoo", "soap"];
 
 const ADAMW: &str = "adamw";
 const MEMORY_LOOP: &str = "memory loop over AdamW's bytes";
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let is_size = |word: &String| SIZES.iter().any(|size| size.0 == word);
+    let names: Vec<&String> = words.iter().filter(|word| !is_size(word)).collect();
+    let sizes: Vec<_> = SIZES
+        .into_iter()
+        .filter(|size| !words.iter().any(is_size) || words.iter().any(|word| word == size.0))
+        .collect();
     let wanted = |name: &str| {
-        [ADAMW, MEMORY_LOOP].contains(&name) || words.is_empty() || words.iter().any(|word| name.contains(word))
+        [ADAMW, MEMORY_LOOP].contains(&name)
+            || names.is_empty()
+            || names.iter().any(|word| name.contains(word.as_str()))
     };
     #[cfg(not(feature = "rayon"))]
-    print_table(&wanted);
+    print_table(&sizes, &wanted);
     #[cfg(feature = "rayon")]
     for threads in [1, 2] {
         println!("\n{threads} thread(s)\n");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
-        pool.install(|| print_table(&wanted));
+        pool.install(|| print_table(&sizes, &wanted));
+    }
+    if wanted("denormals") {
+        print_denormals();
     }
 }
 
-fn print_table(wanted: &(impl Fn(&str) -> bool + Sync)) {
-    println!("| optimizer | bytes of state per parameter | 1e4: ns per parameter (× AdamW) | 1e6 | 1e7 |");
-    println!("| --- | --- | --- | --- | --- |");
-    let columns = SIZES.map(|(rows, cols)| measure(rows, cols, wanted));
-    for (index, row) in columns[0].iter().enumerate() {
-        let cells = columns.each_ref().map(|column| column[index].cell());
-        // Small tensors hide what a large one costs: the state is that of the largest size.
-        println!("| {} | {:.2} | {} |", row.name, columns[2][index].state_bytes, cells.join(" | "));
+fn print_table(sizes: &[(&str, usize, usize)], wanted: &impl Fn(&str) -> bool) {
+    let names: Vec<String> = sizes.iter().map(|(name, ..)| format!("{name}: ns per parameter (× AdamW)")).collect();
+    println!("| optimizer | bytes of state per parameter | {} |", names.join(" | "));
+    println!("| --- | --- |{}", " --- |".repeat(sizes.len()));
+    let columns: Vec<Vec<Row>> = sizes.iter().map(|&(_, rows, cols)| measure(rows, cols, wanted)).collect();
+    // A large model shows what a rule keeps; rows of the small sizes come first and have all names.
+    for row in &columns[0] {
+        let same: Vec<Option<&Row>> =
+            columns.iter().map(|column| column.iter().find(|other| other.name == row.name)).collect();
+        let cells: Vec<String> = same.iter().map(|row| row.map_or("-".to_owned(), Row::cell)).collect();
+        let state = same.iter().flatten().next_back().map_or(0.0, |row| row.state_bytes);
+        println!("| {} | {state:.2} | {} |", row.name, cells.join(" | "));
     }
+}
+
+/// The tensors of one size.
+fn layout(rows: usize, cols: usize) -> ParamLayout {
+    let tensors = if rows == 0 {
+        [("w0", vec![64, 32]), ("b0", vec![32]), ("w1", vec![32, 10]), ("b1", vec![10])]
+    } else {
+        ["a", "b", "c", "d"].map(|name| (name, vec![rows, cols]))
+    };
+    ParamLayout::new(tensors).expect("a layout")
 }
 
 struct Row {
@@ -73,12 +112,13 @@ struct Contestant<'a> {
 }
 
 fn measure(rows: usize, cols: usize, wanted: &impl Fn(&str) -> bool) -> Vec<Row> {
-    let layout = ParamLayout::new((0..4).map(|i| (format!("matrix_{i}"), vec![rows, cols]))).expect("a layout");
+    let layout = layout(rows, cols);
     let len = layout.len();
     let grads: Vec<f32> = (0..len).map(|i| (i as f32 * 0.731).sin() * 1e-2).collect();
 
     let mut contestants = vec![memory_loop(&grads)];
-    for name in OptimizerConfig::NAMES.iter().filter(|name| wanted(name)) {
+    let fits = |name: &str| rows * cols < 100_000 || !ONLY_SMALL.contains(&name);
+    for name in OptimizerConfig::NAMES.iter().filter(|name| wanted(name) && fits(name)) {
         let optimizer = OptimizerConfig::from_name(name).and_then(|config| config.build(&layout));
         contestants.push(contestant((*name).to_owned(), optimizer.expect("valid defaults"), &grads));
     }
@@ -89,7 +129,11 @@ fn measure(rows: usize, cols: usize, wanted: &impl Fn(&str) -> bool) -> Vec<Row>
     let mut times = vec![Vec::new(); contestants.len()];
     for _ in 0..ROUNDS {
         for (contestant, times) in contestants.iter_mut().zip(&mut times) {
-            times.push(nanoseconds_per_call(&mut contestant.step) / len as f64);
+            let nanoseconds = match times.first() {
+                Some(&first) if first * len as f64 > VERY_SLOW.as_nanos() as f64 => first,
+                _ => nanoseconds_per_call(&mut contestant.step) / len as f64,
+            };
+            times.push(nanoseconds);
         }
     }
     let adamw = contestants.iter().position(|contestant| contestant.name == ADAMW).expect("AdamW always runs");
@@ -118,15 +162,19 @@ fn architectures() -> Vec<(&'static str, Architecture)> {
     ]
 }
 
-/// With weights that look random; the horizon that some architectures need is far away.
-fn learned(architecture: Architecture, layout: &ParamLayout) -> Box<dyn Optimizer> {
+/// Weights that look random.
+fn weights(architecture: Architecture) -> LearnedWeights {
     let mut wave = 0.0f32;
     let theta = architecture.meta_init(&mut || {
         wave += 1.0;
         (wave * 1.7).sin() * 1.4
     });
-    let weights = LearnedWeights::new(architecture, theta).expect("theta fits");
-    let mut optimizer = LearnedOptimizer::new(layout, weights).expect("a valid rule");
+    LearnedWeights::new(architecture, theta).expect("theta fits")
+}
+
+/// The horizon that some architectures need is far away.
+fn learned(architecture: Architecture, layout: &ParamLayout) -> Box<dyn Optimizer> {
+    let mut optimizer = LearnedOptimizer::new(layout, weights(architecture)).expect("a valid rule");
     optimizer.set_horizon(Some(1_000_000));
     Box::new(optimizer)
 }
@@ -156,21 +204,83 @@ fn memory_loop(grads: &[f32]) -> Contestant<'_> {
 }
 
 fn nanoseconds_per_call(step: &mut dyn FnMut()) -> f64 {
-    let start = Instant::now();
+    let start = Clock::new();
     step();
     let first = start.elapsed();
     if first > SLOW {
         return first.as_nanos() as f64;
     }
-    let (start, mut calls) = (Instant::now(), 0u32);
+    let (start, mut calls) = (Clock::new(), 0u32);
     while start.elapsed() < MEASURE {
-        step();
-        calls += 1;
+        for _ in 0..(MEASURE.as_nanos() / 10 / first.as_nanos().max(1)).clamp(1, 1000) {
+            step();
+            calls += 1;
+        }
     }
     start.elapsed().as_nanos() as f64 / f64::from(calls)
+}
+
+/// The time that this thread has spent on a processor, so that other programs disturb little; where Linux does not
+/// say, or several threads work, the time of the wall clock.
+struct Clock {
+    on_processor: Option<u64>,
+    wall: Instant,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { on_processor: on_processor(), wall: Instant::now() }
+    }
+
+    fn elapsed(&self) -> Duration {
+        match (self.on_processor, on_processor()) {
+            (Some(start), Some(now)) => Duration::from_nanos(now - start),
+            _ => self.wall.elapsed(),
+        }
+    }
+}
+
+/// Nanoseconds that this thread has run.
+fn on_processor() -> Option<u64> {
+    #[cfg(feature = "rayon")]
+    if rayon::current_num_threads() > 1 {
+        return None;
+    }
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    statistics.split_whitespace().next()?.parse().ok()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// Steps of a network whose gradients have died down, for half of the units to 1e-20: their squares are denormal.
+fn print_denormals() {
+    println!(
+        "\n| 64-32-10, gradients of half of the units at 1e-20 | ns per parameter, as `step` does it | without flushing |"
+    );
+    println!("| --- | --- | --- |");
+    for (name, architecture) in architectures().into_iter().filter(|(name, _)| ["celo2", "velo"].contains(name)) {
+        let times = [true, false].map(|flush| dying_step(architecture.clone(), flush));
+        println!("| {name} | {:.2} | {:.2} |", times[0], times[1]);
+    }
+}
+
+fn dying_step(architecture: Architecture, flush: bool) -> f64 {
+    let layout = layout(0, 0);
+    let mut state_layout = StateLayout::default();
+    let mut rule = LearnedRule::build(weights(architecture), &layout, &mut state_layout).expect("a valid rule");
+    let (mut params, mut state) = (vec![0.1f32; layout.len()], vec![0.0f32; state_layout.len()]);
+    let grads: Vec<f32> =
+        (0..layout.len()).map(|i| (i as f32 * 0.731).sin() * if i % 2 == 0 { 1e-20 } else { 1e-6 }).collect();
+    let mut step = 0;
+    let mut update = || {
+        let context = StepContext { step, loss: 1.0, rate: 1.0, weight_decay: 0.0, horizon: Some(1_000_000) };
+        let _flush = flush.then(FlushDenormals::new);
+        rule.update(black_box(&mut params), black_box(&grads), &mut state, &context);
+        step += 1;
+    };
+    let times = (0..ROUNDS).map(|_| nanoseconds_per_call(&mut update) / layout.len() as f64).collect();
+    median(times)
 }

@@ -10,10 +10,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{LearnedConfig, not_negative, positive};
+use crate::elementwise::for_each_element;
 use crate::mlp_bank::GRADIENT_CLIP;
 use crate::rule::{StepContext, UpdateRule};
 use crate::scheduler::{LearnedScheduler, scheduler_sizes};
 use crate::state::{Slot, StateLayout, parts};
+use crate::step::sum_of_squares;
 use crate::{Error, ParamLayout, TensorLayout, velo};
 
 /// Configuration of the Celo-Adam architecture. The default is the released one.
@@ -153,19 +155,23 @@ impl UpdateRule for CeloAdamRule {
             let range = tensor.range.clone();
             let params = &mut params[range.clone()];
             let scale = if param_scale_mult {
-                let squares: f64 = params.iter().map(|&p| f64::from(p) * f64::from(p)).sum();
-                rate * (squares / params.len() as f64 + 1e-9).sqrt() as f32
+                rate * (sum_of_squares(params) / params.len() as f64 + 1e-9).sqrt() as f32
             } else {
                 rate
             };
-            let moments = mean[range.clone()].iter_mut().zip(&mut mean_square[range.clone()]);
-            for ((p, &g), (m, v)) in params.iter_mut().zip(&grads[range]).zip(moments) {
-                let g = g.clamp(-GRADIENT_CLIP, GRADIENT_CLIP);
-                *m = beta1 * *m + (1.0 - beta1) * g;
-                *v = beta2 * *v + (1.0 - beta2) * g * g;
-                let root = epsilon + (*v * square_factor + 1e-10).sqrt();
-                *p = keep * *p - *m * mean_factor * (scale / root);
-            }
+            for_each_element(
+                params,
+                &grads[range.clone()],
+                [&mut mean[range.clone()], &mut mean_square[range]],
+                #[inline(always)]
+                |p, g, [m, v]| {
+                    let g = g.clamp(-GRADIENT_CLIP, GRADIENT_CLIP);
+                    let m = beta1 * m + (1.0 - beta1) * g;
+                    let v = beta2 * v + (1.0 - beta2) * g * g;
+                    let root = epsilon + (v * square_factor + 1e-10).sqrt();
+                    (keep * p - m * mean_factor * (scale / root), [m, v])
+                },
+            );
         }
     }
 }

@@ -8,7 +8,8 @@
 //! The coefficients (K. Jordan, Muon, 2024) move every singular value into about `[0.7, 1.2]` quickly rather
 //! than to one exactly.
 
-use crate::matmul::{Dims, matmul, transpose};
+use crate::matmul::{Dims, matmul, symmetric_matmul, transpose};
+use crate::step::sum_of_squares;
 
 const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
 const ITERATIONS: usize = 5;
@@ -22,12 +23,12 @@ pub(crate) fn scratch_len(rows: usize, cols: usize) -> usize {
 
 /// Orthogonalises the row-major `rows × cols` matrix in place.
 pub(crate) fn orthogonalise(matrix: &mut [f32], rows: usize, cols: usize, scratch: &mut [f32]) {
-    let norm = matrix.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32;
+    let norm = sum_of_squares(matrix).sqrt() as f32;
     let scale = 1.0 / (norm + NORM_FLOOR);
     matrix.iter_mut().for_each(|x| *x *= scale);
     let (short, long) = (rows.min(cols), rows.max(cols));
-    let (x, rest) = scratch.split_at_mut(short * long);
-    let (other, rest) = rest.split_at_mut(short * long);
+    let (mut x, rest) = scratch.split_at_mut(short * long);
+    let (mut other, rest) = rest.split_at_mut(short * long);
     let (gram, rest) = rest.split_at_mut(short * short);
     let poly = &mut rest[..short * short];
     if rows > cols {
@@ -40,12 +41,12 @@ pub(crate) fn orthogonalise(matrix: &mut [f32], rows: usize, cols: usize, scratc
     let square = Dims { rows: short, depth: short, cols: short };
     for _ in 0..ITERATIONS {
         transpose(other, x, short, long);
-        matmul(gram, x, other, Dims { rows: short, depth: long, cols: short }, 1.0, 0.0);
+        symmetric_matmul(gram, x, other, Dims { rows: short, depth: long, cols: short }, 1.0, 0.0);
         poly.copy_from_slice(gram);
-        matmul(poly, gram, gram, square, c, b);
+        symmetric_matmul(poly, gram, gram, square, c, b);
         other.copy_from_slice(x);
         matmul(other, poly, x, wide, 1.0, a);
-        x.copy_from_slice(other);
+        std::mem::swap(&mut x, &mut other);
     }
     if rows > cols {
         transpose(matrix, x, cols, rows);

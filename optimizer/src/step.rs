@@ -1,6 +1,7 @@
 //! From a direction to new parameters: the last stage of a learned step.
 
-use crate::accumulators::{for_each_vector, get, put};
+use crate::accumulators::{for_each_vector, get};
+use crate::elementwise::for_each_element;
 use crate::simd::{Kernel, Simd, dispatch};
 
 /// The sum of squares of a slice, in single precision over stretches and in double precision over those.
@@ -10,7 +11,13 @@ pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
 
 /// `params ← keep · params - scale · direction`.
 pub(crate) fn subtract(params: &mut [f32], direction: &[f32], scale: f32, keep: f32) {
-    dispatch(Subtract { params, direction, scale, keep });
+    for_each_element(
+        params,
+        direction,
+        [],
+        #[inline(always)]
+        |p, u, []| (keep * p - scale * u, []),
+    );
 }
 
 struct SumOfSquares<'a>(&'a [f32]);
@@ -41,28 +48,4 @@ pub(crate) fn squares_of<V: Simd>(values: &[f32]) -> f64 {
         total += f64::from(sum.sum());
     }
     total
-}
-
-struct Subtract<'a> {
-    params: &'a mut [f32],
-    direction: &'a [f32],
-    scale: f32,
-    keep: f32,
-}
-
-impl Kernel for Subtract<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Simd>(self) {
-        let (scale, keep) = (V::splat(-self.scale), V::splat(self.keep));
-        for_each_vector::<V>(
-            self.direction.len(),
-            #[inline(always)]
-            |at, count| {
-                let p: V = get(self.params, at, count);
-                put(get::<V>(self.direction, at, count).mul_add(scale, p.mul(keep)), self.params, at, count);
-            },
-        );
-    }
 }

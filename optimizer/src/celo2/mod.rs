@@ -19,6 +19,7 @@ pub use config::{AdamPath, Celo2Config};
 
 use crate::accumulators::{AccumulatorSlots, Accumulators, Decays};
 use crate::architecture::LearnedConfig;
+use crate::elementwise::for_each_element;
 use crate::geometry::Geometry;
 use crate::orthogonalise::{self, orthogonalise};
 use crate::param_network::channels::{BARE, BiasCorrection, FeatureSettings};
@@ -185,12 +186,18 @@ fn adam_step(
     let rate = config.step_size * rate_mult * context.rate;
     let correction = |decay| if bias_correction { undo_bias(decay, context.step) } else { 1.0 };
     let (mean_factor, square_factor) = (correction(ADAM_BETA1), correction(beta2));
-    for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
-        *m = ADAM_BETA1 * *m + (1.0 - ADAM_BETA1) * g;
-        *v = beta2 * *v + (1.0 - beta2) * g * g;
-        let update = *m * mean_factor / (*v * square_factor + SQUARE_EPSILON).sqrt();
-        *p -= rate * (update + context.weight_decay * *p);
-    }
+    for_each_element(
+        params,
+        grads,
+        [mean, mean_square],
+        #[inline(always)]
+        |p, g, [m, v]| {
+            let m = ADAM_BETA1 * m + (1.0 - ADAM_BETA1) * g;
+            let v = beta2 * v + (1.0 - beta2) * g * g;
+            let update = m * mean_factor / (v * square_factor + SQUARE_EPSILON).sqrt();
+            (p - rate * (update + context.weight_decay * p), [m, v])
+        },
+    );
 }
 
 /// `1 / (1 - decay^(step + 1))`.

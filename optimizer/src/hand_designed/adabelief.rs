@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::moments::bias_correction;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -71,11 +72,17 @@ impl UpdateRule for AdaBeliefRule {
         let step_size = StepSize::new(learning_rate, context);
         let (mean_correction, square_correction) =
             (bias_correction(beta1, context.step), bias_correction(beta2, context.step));
-        for (((p, &g), m), s) in params.iter_mut().zip(grads).zip(mean).zip(surprise) {
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            let difference = g - *m;
-            *s = beta2 * *s + (1.0 - beta2) * difference * difference + epsilon;
-            step_size.apply(p, *m * mean_correction / ((*s * square_correction).sqrt() + epsilon));
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean, surprise],
+            #[inline(always)]
+            |p, g, [m, s]| {
+                let m = beta1 * m + (1.0 - beta1) * g;
+                let difference = g - m;
+                let s = beta2 * s + (1.0 - beta2) * difference * difference + epsilon;
+                (step_size.moved(p, m * mean_correction / ((s * square_correction).sqrt() + epsilon)), [m, s])
+            },
+        );
     }
 }

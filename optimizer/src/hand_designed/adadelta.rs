@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -70,11 +71,17 @@ impl UpdateRule for AdaDeltaRule {
         let AdaDeltaConfig { learning_rate, rho, epsilon, .. } = self.config;
         let [mean_square, mean_square_step] = parts(state, [self.mean_square, self.mean_square_step]);
         let step_size = StepSize::new(learning_rate, context);
-        for (((p, &g), v), d) in params.iter_mut().zip(grads).zip(mean_square).zip(mean_square_step) {
-            *v = rho * *v + (1.0 - rho) * g * g;
-            let direction = g * ((*d + epsilon).sqrt() / (*v + epsilon).sqrt());
-            *d = rho * *d + (1.0 - rho) * direction * direction;
-            step_size.apply(p, direction);
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean_square, mean_square_step],
+            #[inline(always)]
+            |p, g, [v, d]| {
+                let v = rho * v + (1.0 - rho) * g * g;
+                let direction = g * ((d + epsilon).sqrt() / (v + epsilon).sqrt());
+                let d = rho * d + (1.0 - rho) * direction * direction;
+                (step_size.moved(p, direction), [v, d])
+            },
+        );
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout};
 use crate::{Error, ParamLayout};
@@ -66,9 +67,15 @@ impl UpdateRule for AdaGradRule {
             sum_of_squares.fill(initial_accumulator);
         }
         let step_size = StepSize::new(learning_rate, context);
-        for ((p, &g), s) in params.iter_mut().zip(grads).zip(sum_of_squares) {
-            *s += g * g;
-            step_size.apply(p, g / (*s + epsilon).sqrt());
-        }
+        for_each_element(
+            params,
+            grads,
+            [sum_of_squares],
+            #[inline(always)]
+            |p, g, [s]| {
+                let s = s + g * g;
+                (step_size.moved(p, g / (s + epsilon).sqrt()), [s])
+            },
+        );
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::moments::bias_correction;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -70,10 +71,16 @@ impl UpdateRule for AdamaxRule {
         let [mean, largest] = parts(state, [self.mean, self.largest]);
         let step_size = StepSize::new(learning_rate, context);
         let mean_correction = bias_correction(beta1, context.step);
-        for (((p, &g), m), s) in params.iter_mut().zip(grads).zip(mean).zip(largest) {
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *s = (beta2 * *s).max(g.abs() + epsilon);
-            step_size.apply(p, *m * mean_correction / *s);
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean, largest],
+            #[inline(always)]
+            |p, g, [m, s]| {
+                let m = beta1 * m + (1.0 - beta1) * g;
+                let s = (beta2 * s).max(g.abs() + epsilon);
+                (step_size.moved(p, m * mean_correction / s), [m, s])
+            },
+        );
     }
 }

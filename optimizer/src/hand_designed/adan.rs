@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::moments::bias_correction;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -92,16 +93,20 @@ impl UpdateRule for AdanRule {
         let mean_correction = bias_correction(beta1, context.step);
         let difference_correction = (1.0 - beta2) * bias_correction(beta2, context.step);
         let square_correction = bias_correction(beta3, context.step);
-        let first = params.iter_mut().zip(grads).zip(previous_grads);
-        for (((((p, &g), previous), m), w), n) in first.zip(mean).zip(mean_difference).zip(mean_square) {
-            let difference = g - *previous;
-            *previous = g;
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *w = beta2 * *w + (1.0 - beta2) * difference;
-            let ahead = g + (1.0 - beta2) * difference;
-            *n = beta3 * *n + (1.0 - beta3) * ahead * ahead;
-            let direction = *m * mean_correction + *w * difference_correction;
-            step_size.apply(p, direction / ((*n * square_correction + epsilon).sqrt() + epsilon));
-        }
+        for_each_element(
+            params,
+            grads,
+            [previous_grads, mean, mean_difference, mean_square],
+            #[inline(always)]
+            |p, g, [previous, m, w, n]| {
+                let difference = g - previous;
+                let m = beta1 * m + (1.0 - beta1) * g;
+                let w = beta2 * w + (1.0 - beta2) * difference;
+                let ahead = g + (1.0 - beta2) * difference;
+                let n = beta3 * n + (1.0 - beta3) * ahead * ahead;
+                let direction = m * mean_correction + w * difference_correction;
+                (step_size.moved(p, direction / ((n * square_correction + epsilon).sqrt() + epsilon)), [g, m, w, n])
+            },
+        );
     }
 }

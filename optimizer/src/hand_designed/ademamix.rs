@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::moments::bias_correction;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -94,12 +95,18 @@ impl UpdateRule for AdEmaMixRule {
         let step_size = StepSize::new(learning_rate, context);
         let (mean_correction, square_correction) =
             (bias_correction(beta1, context.step), bias_correction(beta2, context.step));
-        for ((((p, &g), m), w), v) in params.iter_mut().zip(grads).zip(mean).zip(slow_mean).zip(mean_square) {
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *w = beta3 * *w + (1.0 - beta3) * g;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            let direction = *m * mean_correction + slow_weight * *w;
-            step_size.apply(p, direction / ((*v * square_correction).sqrt() + epsilon));
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean, slow_mean, mean_square],
+            #[inline(always)]
+            |p, g, [m, w, v]| {
+                let m = beta1 * m + (1.0 - beta1) * g;
+                let w = beta3 * w + (1.0 - beta3) * g;
+                let v = beta2 * v + (1.0 - beta2) * g * g;
+                let direction = m * mean_correction + slow_weight * w;
+                (step_size.moved(p, direction / ((v * square_correction).sqrt() + epsilon)), [m, w, v])
+            },
+        );
     }
 }

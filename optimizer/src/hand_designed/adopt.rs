@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -78,11 +79,17 @@ impl UpdateRule for AdoptRule {
         }
         let step_size = StepSize::new(learning_rate, context);
         let limit = (context.step as f32).powf(0.25);
-        for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
-            let normalised = (g / v.sqrt().max(epsilon)).clamp(-limit, limit);
-            *m = beta1 * *m + (1.0 - beta1) * normalised;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            step_size.apply(p, *m);
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean, mean_square],
+            #[inline(always)]
+            |p, g, [m, v]| {
+                let normalised = (g / v.sqrt().max(epsilon)).clamp(-limit, limit);
+                let m = beta1 * m + (1.0 - beta1) * normalised;
+                let v = beta2 * v + (1.0 - beta2) * g * g;
+                (step_size.moved(p, m), [m, v])
+            },
+        );
     }
 }

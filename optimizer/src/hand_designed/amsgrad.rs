@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::moments::bias_correction;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -79,11 +80,17 @@ impl UpdateRule for AmsGradRule {
         let step_size = StepSize::new(learning_rate, context);
         let (mean_correction, square_correction) =
             (bias_correction(beta1, context.step), bias_correction(beta2, context.step));
-        for ((((p, &g), m), v), s) in params.iter_mut().zip(grads).zip(mean).zip(mean_square).zip(largest) {
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            *s = s.max(*v * square_correction);
-            step_size.apply(p, *m * mean_correction / (s.sqrt() + epsilon));
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean, mean_square, largest],
+            #[inline(always)]
+            |p, g, [m, v, s]| {
+                let m = beta1 * m + (1.0 - beta1) * g;
+                let v = beta2 * v + (1.0 - beta2) * g * g;
+                let s = s.max(v * square_correction);
+                (step_size.moved(p, m * mean_correction / (s.sqrt() + epsilon)), [m, v, s])
+            },
+        );
     }
 }

@@ -20,6 +20,7 @@ use super::checks;
 use super::moments::bias_correction;
 use super::reductions::{sum_of, sum_of_magnitudes};
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -108,12 +109,18 @@ impl UpdateRule for DAdaptAdamWRule {
             let (mean, mean_square) = (&mut mean[tensor.clone()], &mut mean_square[tensor.clone()]);
             let grad_sum = &mut grad_sum[tensor.clone()];
             progress += sum_of(grads.len(), |at| grads[at] * grad_sum[at] / (mean_square[at].sqrt() + epsilon));
-            for ((((p, &g), m), v), s) in params.iter_mut().zip(grads).zip(mean).zip(mean_square).zip(&mut *grad_sum) {
-                *m = beta1 * *m + (1.0 - beta1) * delta * g;
-                *v = beta2 * *v + (1.0 - beta2) * g * g;
-                *s = gamma * *s + (1.0 - gamma) * delta * g;
-                step_size.apply(p, *m / (v.sqrt() + epsilon));
-            }
+            for_each_element(
+                params,
+                grads,
+                [mean, mean_square, &mut *grad_sum],
+                #[inline(always)]
+                |p, g, [m, v, s]| {
+                    let m = beta1 * m + (1.0 - beta1) * delta * g;
+                    let v = beta2 * v + (1.0 - beta2) * g * g;
+                    let s = gamma * s + (1.0 - gamma) * delta * g;
+                    (step_size.moved(p, m / (v.sqrt() + epsilon)), [m, v, s])
+                },
+            );
             magnitude += sum_of_magnitudes(grad_sum);
         }
         numerator[0] = gamma * numerator[0] + (1.0 - gamma) * delta * progress as f32;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::layerwise::{Layerwise, trust_ratio};
 use super::moments::bias_correction;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -82,15 +83,28 @@ impl UpdateRule for LambRule {
             let (params, grads) = (&mut params[tensor.clone()], &grads[tensor.clone()]);
             let (mean, mean_square) = (&mut mean[tensor.clone()], &mut mean_square[tensor.clone()]);
             let direction = &mut direction[..tensor.len()];
-            for ((((u, &p), &g), m), v) in direction.iter_mut().zip(&*params).zip(grads).zip(mean).zip(mean_square) {
-                *m = beta1 * *m + (1.0 - beta1) * g;
-                *v = beta2 * *v + (1.0 - beta2) * g * g;
-                *u = *m * mean_correction / ((*v * square_correction).sqrt() + epsilon) + context.weight_decay * p;
-            }
+            for_each_element(
+                direction,
+                grads,
+                [params, mean, mean_square],
+                #[inline(always)]
+                |_, g, [p, m, v]| {
+                    let m = beta1 * m + (1.0 - beta1) * g;
+                    let v = beta2 * v + (1.0 - beta2) * g * g;
+                    (
+                        m * mean_correction / ((v * square_correction).sqrt() + epsilon) + context.weight_decay * p,
+                        [p, m, v],
+                    )
+                },
+            );
             let rate = learning_rate * context.rate * trust_ratio(params, direction, 1.0);
-            for (p, &u) in params.iter_mut().zip(&*direction) {
-                *p -= rate * u;
-            }
+            for_each_element(
+                params,
+                direction,
+                [],
+                #[inline(always)]
+                |p, u, []| (p - rate * u, []),
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::layerwise::{Layerwise, trust_ratio};
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout};
 use crate::{Error, ParamLayout};
@@ -68,14 +69,24 @@ impl UpdateRule for LarsRule {
         let Layerwise { tensors, direction } = &mut self.layerwise;
         for tensor in tensors {
             let (params, direction) = (&mut params[tensor.clone()], &mut direction[..tensor.len()]);
-            for ((u, &p), &g) in direction.iter_mut().zip(&*params).zip(&grads[tensor.clone()]) {
-                *u = g + context.weight_decay * p;
-            }
+            for_each_element(
+                direction,
+                &grads[tensor.clone()],
+                [params],
+                #[inline(always)]
+                |_, g, [p]| (g + context.weight_decay * p, [p]),
+            );
             let rate = learning_rate * context.rate * trust_ratio(params, direction, trust_coefficient);
-            for ((p, &u), m) in params.iter_mut().zip(&*direction).zip(&mut momentum[tensor.clone()]) {
-                *m = mu * *m + rate * u;
-                *p -= *m;
-            }
+            for_each_element(
+                params,
+                direction,
+                [&mut momentum[tensor.clone()]],
+                #[inline(always)]
+                |p, u, [m]| {
+                    let m = mu * m + rate * u;
+                    (p - m, [m])
+                },
+            );
         }
     }
 }

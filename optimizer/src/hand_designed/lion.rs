@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout};
 use crate::{Error, ParamLayout};
@@ -66,12 +67,18 @@ impl UpdateRule for LionRule {
     fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
         let LionConfig { learning_rate, beta1, beta2, .. } = self.config;
         let step_size = StepSize::new(learning_rate, context);
-        for ((p, &g), m) in params.iter_mut().zip(grads).zip(&mut state[self.momentum.range()]) {
-            let mixed = beta1 * *m + (1.0 - beta1) * g;
-            // `signum` would give ±1 for ±0.
-            let direction = if mixed == 0.0 { 0.0 } else { 1.0f32.copysign(mixed) };
-            *m = beta2 * *m + (1.0 - beta2) * g;
-            step_size.apply(p, direction);
-        }
+        for_each_element(
+            params,
+            grads,
+            [&mut state[self.momentum.range()]],
+            #[inline(always)]
+            |p, g, [m]| {
+                let mixed = beta1 * m + (1.0 - beta1) * g;
+                // `signum` would give ±1 for ±0.
+                let direction = if mixed == 0.0 { 0.0 } else { 1.0f32.copysign(mixed) };
+                let m = beta2 * m + (1.0 - beta2) * g;
+                (step_size.moved(p, direction), [m])
+            },
+        );
     }
 }

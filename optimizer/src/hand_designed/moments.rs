@@ -1,6 +1,7 @@
 //! What the Adam family shares: bias correction, and the update with or without Nesterov momentum.
 
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 
 /// `1 / (1 - β^(t+1))`, the factor that undoes the zero start of a running average after `t+1` updates.
 pub(super) fn bias_correction(beta: f32, step: u64) -> f32 {
@@ -36,7 +37,6 @@ impl Moments {
         self.update(params, grads, state, [of_mean, of_gradient], step, step_size);
     }
 
-    #[inline(always)]
     fn update(
         self,
         params: &mut [f32],
@@ -48,12 +48,18 @@ impl Moments {
     ) {
         let Self { beta1, beta2, epsilon } = self;
         let square_correction = bias_correction(beta2, step);
-        for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            let numerator = of_mean * *m + of_gradient * g;
-            step_size.apply(p, numerator / ((*v * square_correction).sqrt() + epsilon));
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean, mean_square],
+            #[inline(always)]
+            |p, g, [m, v]| {
+                let m = beta1 * m + (1.0 - beta1) * g;
+                let v = beta2 * v + (1.0 - beta2) * g * g;
+                let numerator = of_mean * m + of_gradient * g;
+                (step_size.moved(p, numerator / ((v * square_correction).sqrt() + epsilon)), [m, v])
+            },
+        );
     }
 }
 

@@ -20,6 +20,7 @@ use super::checks;
 use super::moments::{Moments, bias_correction};
 use super::reductions::dot;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::orthogonalise::{orthogonalise, scratch_len};
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
@@ -149,9 +150,13 @@ impl UpdateRule for MuonRule {
                     let shape_scale = (cols as f32 / rows as f32).max(1.0).sqrt();
                     let dual_norm = if self.config.adaptive { dot(dual, direction) as f32 } else { 1.0 };
                     let scale = shape_scale * dual_norm;
-                    for (p, &u) in params.iter_mut().zip(&*direction) {
-                        step_size.apply(p, scale * u);
-                    }
+                    for_each_element(
+                        params,
+                        direction,
+                        [],
+                        #[inline(always)]
+                        |p, u, []| (step_size.moved(p, scale * u), []),
+                    );
                 }
                 Kind::Other { mean_square } => {
                     let [mean, mean_square] = parts(state, [self.mean, mean_square]);
@@ -177,8 +182,14 @@ fn momentum_ahead(direction: &mut [f32], mean: &mut [f32], grads: &[f32], config
     } else {
         (bias_correction(mu, step), 0.0)
     };
-    for ((u, m), &g) in direction.iter_mut().zip(mean).zip(grads) {
-        *m = mu * *m + (1.0 - mu) * g;
-        *u = of_mean * *m + of_gradient * g;
-    }
+    for_each_element(
+        direction,
+        grads,
+        [mean],
+        #[inline(always)]
+        |_, g, [m]| {
+            let m = mu * m + (1.0 - mu) * g;
+            (of_mean * m + of_gradient * g, [m])
+        },
+    );
 }

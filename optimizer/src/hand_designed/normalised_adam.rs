@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step_size::StepSize;
 use super::{checks, reductions};
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -101,15 +102,25 @@ impl UpdateRule for NormalisedAdamRule {
             let direction = &mut self.direction[..len];
             let (grads, params) = (&grads[block.clone()], &mut params[block.clone()]);
             let (mean, mean_square) = (&mut mean[block.clone()], &mut mean_square[block]);
-            for (((u, &g), m), v) in direction.iter_mut().zip(grads).zip(mean).zip(mean_square) {
-                *m = beta1 * *m + (1.0 - beta1) * g;
-                *v = beta2 * *v + (1.0 - beta2) * g * g;
-                *u = *m / (*v + FEATURE_EPSILON).sqrt();
-            }
+            for_each_element(
+                direction,
+                grads,
+                [mean, mean_square],
+                #[inline(always)]
+                |_, g, [m, v]| {
+                    let m = beta1 * m + (1.0 - beta1) * g;
+                    let v = beta2 * v + (1.0 - beta2) * g * g;
+                    (m / (v + FEATURE_EPSILON).sqrt(), [m, v])
+                },
+            );
             let scale = reductions::reciprocal_rms(direction, OUTPUT_EPSILON);
-            for (p, &u) in params.iter_mut().zip(&*direction) {
-                step_size.apply(p, scale * u);
-            }
+            for_each_element(
+                params,
+                direction,
+                [],
+                #[inline(always)]
+                |p, u, []| (step_size.moved(p, scale * u), []),
+            );
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::reductions::sum_of_squares;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -81,10 +82,16 @@ impl UpdateRule for NovoGradRule {
             let square = sum_of_squares(grads) as f32;
             squared_norm[0] = if context.step == 0 { square } else { beta2 * squared_norm[0] + (1.0 - beta2) * square };
             let scale = 1.0 / (squared_norm[0].sqrt() + epsilon);
-            for ((p, &g), m) in params[tensor.clone()].iter_mut().zip(grads).zip(&mut momentum[tensor.clone()]) {
-                *m = beta1 * *m + scale * g + context.weight_decay * *p;
-                *p -= rate * *m;
-            }
+            for_each_element(
+                &mut params[tensor.clone()],
+                grads,
+                [&mut momentum[tensor.clone()]],
+                #[inline(always)]
+                |p, g, [m]| {
+                    let m = beta1 * m + scale * g + context.weight_decay * p;
+                    (p - rate * m, [m])
+                },
+            );
         }
     }
 }

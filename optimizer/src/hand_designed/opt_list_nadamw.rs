@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::moments::bias_correction;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -80,11 +81,17 @@ impl UpdateRule for OptListNAdamWRule {
         let [mean, mean_square] = parts(state, [self.mean, self.mean_square]);
         let correction = bias_correction(beta1, context.step) / bias_correction(beta2, context.step).sqrt();
         let step_size = StepSize::new(learning_rate * correction, context);
-        for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
-            let g = g - l2_penalty * *p;
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            step_size.apply(p, (beta1 * *m + (1.0 - beta1) * g) / (v.sqrt() + epsilon));
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean, mean_square],
+            #[inline(always)]
+            |p, g, [m, v]| {
+                let g = g - l2_penalty * p;
+                let m = beta1 * m + (1.0 - beta1) * g;
+                let v = beta2 * v + (1.0 - beta2) * g * g;
+                (step_size.moved(p, (beta1 * m + (1.0 - beta1) * g) / (v.sqrt() + epsilon)), [m, v])
+            },
+        );
     }
 }

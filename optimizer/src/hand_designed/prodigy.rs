@@ -19,6 +19,7 @@ use super::checks;
 use super::moments::bias_correction;
 use super::reductions::{sum_of, sum_of_magnitudes};
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -110,12 +111,17 @@ impl UpdateRule for ProdigyRule {
             progress += sum_of(grads.len(), |at| grads[at] * (start[at] - params[at]));
             let (mean, mean_square) = (&mut mean[tensor.clone()], &mut mean_square[tensor.clone()]);
             let grad_sum = &mut grad_sum[tensor.clone()];
-            for (((&g, m), v), s) in grads.iter().zip(mean).zip(mean_square).zip(&mut *grad_sum) {
-                let scaled = d * g;
-                *m = beta1 * *m + (1.0 - beta1) * scaled;
-                *v = beta2 * *v + (1.0 - beta2) * scaled * scaled;
-                *s = beta3 * *s + weight * g;
-            }
+            for_each_element(
+                mean,
+                grads,
+                [mean_square, &mut *grad_sum],
+                #[inline(always)]
+                |m, g, [v, s]| {
+                    let scaled = d * g;
+                    let v = beta2 * v + (1.0 - beta2) * scaled * scaled;
+                    (beta1 * m + (1.0 - beta1) * scaled, [v, beta3 * s + weight * g])
+                },
+            );
             magnitude += sum_of_magnitudes(grad_sum);
         }
         numerator[0] = beta3 * numerator[0] + d / initial_estimate * delta * progress as f32;
@@ -124,8 +130,12 @@ impl UpdateRule for ProdigyRule {
 
         let floor = estimate[0] * epsilon;
         let step_size = StepSize { rate: delta, shrink: 1.0 - delta * context.weight_decay };
-        for ((p, &m), &v) in params.iter_mut().zip(&*mean).zip(&*mean_square) {
-            step_size.apply(p, m / (v.sqrt() + floor));
-        }
+        for_each_element(
+            params,
+            mean,
+            [mean_square],
+            #[inline(always)]
+            |p, m, [v]| (step_size.moved(p, m / (v.sqrt() + floor)), [v]),
+        );
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::moments::bias_correction;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -84,16 +85,22 @@ impl UpdateRule for RAdamRule {
         let mean_correction = bias_correction(beta1, context.step);
         let square_correction = bias_correction(beta2, context.step);
         let rectifier = rectifier(beta2, self.sample_limit, context.step);
-        for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            let corrected = *m * mean_correction;
-            let direction = match rectifier {
-                Some(rectifier) => rectifier * corrected / ((*v * square_correction).sqrt() + epsilon),
-                None => corrected,
-            };
-            step_size.apply(p, direction);
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean, mean_square],
+            #[inline(always)]
+            |p, g, [m, v]| {
+                let m = beta1 * m + (1.0 - beta1) * g;
+                let v = beta2 * v + (1.0 - beta2) * g * g;
+                let corrected = m * mean_correction;
+                let direction = match rectifier {
+                    Some(rectifier) => rectifier * corrected / ((v * square_correction).sqrt() + epsilon),
+                    None => corrected,
+                };
+                (step_size.moved(p, direction), [m, v])
+            },
+        );
     }
 }
 

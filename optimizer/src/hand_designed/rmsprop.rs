@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout};
 use crate::{Error, ParamLayout};
@@ -84,28 +85,53 @@ impl UpdateRule for RmsPropRule {
             let (params, grads) = (&mut params[chunk.clone()], &grads[chunk.clone()]);
             let scaled = &mut scaled[..grads.len()];
             let part = |slot: Slot| slot.range().start + chunk.start..slot.range().start + chunk.end;
-            for ((u, &g), v) in scaled.iter_mut().zip(grads).zip(&mut state[part(self.mean_square)]) {
-                *v = decay * *v + (1.0 - decay) * g * g;
-                *u = *v + epsilon;
-            }
+            for_each_element(
+                scaled,
+                grads,
+                [&mut state[part(self.mean_square)]],
+                #[inline(always)]
+                |_, g, [v]| {
+                    let v = decay * v + (1.0 - decay) * g * g;
+                    (v + epsilon, [v])
+                },
+            );
             if let Some(mean) = self.mean {
-                for ((u, &g), a) in scaled.iter_mut().zip(grads).zip(&mut state[part(mean)]) {
-                    *a = decay * *a + (1.0 - decay) * g;
-                    *u -= *a * *a;
-                }
+                for_each_element(
+                    scaled,
+                    grads,
+                    [&mut state[part(mean)]],
+                    #[inline(always)]
+                    |u, g, [a]| {
+                        let a = decay * a + (1.0 - decay) * g;
+                        (u - a * a, [a])
+                    },
+                );
             }
-            for (u, &g) in scaled.iter_mut().zip(grads) {
-                *u = step_size.rate * g / u.sqrt();
-            }
+            for_each_element(
+                scaled,
+                grads,
+                [],
+                #[inline(always)]
+                |u, g, []| (step_size.rate * g / u.sqrt(), []),
+            );
             if let Some(momentum) = self.momentum {
-                for (u, m) in scaled.iter_mut().zip(&mut state[part(momentum)]) {
-                    *m = mu * *m + *u;
-                    *u = *m;
-                }
+                let momentum = &mut state[part(momentum)];
+                for_each_element(
+                    momentum,
+                    scaled,
+                    [],
+                    #[inline(always)]
+                    |m, u, []| (mu * m + u, []),
+                );
+                scaled.copy_from_slice(momentum);
             }
-            for (p, &u) in params.iter_mut().zip(&*scaled) {
-                *p = step_size.shrink * *p - u;
-            }
+            for_each_element(
+                params,
+                scaled,
+                [],
+                #[inline(always)]
+                |p, u, []| (step_size.shrink * p - u, []),
+            );
         }
     }
 }

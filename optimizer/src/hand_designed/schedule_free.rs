@@ -87,13 +87,13 @@ impl Averaging {
 }
 
 impl AveragedStep {
-    /// Moves `z` along `direction` and the parameter with it.
+    /// The parameter and `z` after a step along `direction`.
     #[inline(always)]
-    pub fn apply(self, param: &mut f32, z: &mut f32, direction: f32) {
-        let average = average_of(*param, *z, self.interpolation);
-        *z -= self.rate * direction;
-        let average = (1.0 - self.weight) * average + self.weight * *z;
-        *param = self.interpolation * average + (1.0 - self.interpolation) * *z;
+    pub fn moved(self, param: f32, z: f32, direction: f32) -> (f32, f32) {
+        let average = average_of(param, z, self.interpolation);
+        let z = z - self.rate * direction;
+        let average = (1.0 - self.weight) * average + self.weight * z;
+        (self.interpolation * average + (1.0 - self.interpolation) * z, z)
     }
 }
 

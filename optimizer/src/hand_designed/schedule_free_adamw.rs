@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::moments::bias_correction;
 use super::schedule_free::Averaging;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -84,11 +85,18 @@ impl UpdateRule for ScheduleFreeAdamWRule {
         }
         let step = self.averaging.step(weight_sum, largest_rate, context);
         let square_correction = bias_correction(beta2, context.step);
-        for (((p, &g), z), v) in params.iter_mut().zip(grads).zip(z).zip(mean_square) {
-            *v = beta2 * *v + (1.0 - beta2) * g * g;
-            let direction = g / ((*v * square_correction).sqrt() + epsilon) + context.weight_decay * *p;
-            step.apply(p, z, direction);
-        }
+        for_each_element(
+            params,
+            grads,
+            [z, mean_square],
+            #[inline(always)]
+            |p, g, [z, v]| {
+                let v = beta2 * v + (1.0 - beta2) * g * g;
+                let direction = g / ((v * square_correction).sqrt() + epsilon) + context.weight_decay * p;
+                let (p, z) = step.moved(p, z, direction);
+                (p, [z, v])
+            },
+        );
     }
 
     fn evaluation_params(&self, params: &[f32], state: &[f32], context: &StepContext, out: &mut [f32]) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::schedule_free::Averaging;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -62,10 +63,16 @@ impl UpdateRule for ScheduleFreeSgdRule {
             z.copy_from_slice(params);
         }
         let step = self.averaging.step(weight_sum, largest_rate, context);
-        for ((p, &g), z) in params.iter_mut().zip(grads).zip(z) {
-            let direction = g + context.weight_decay * *p;
-            step.apply(p, z, direction);
-        }
+        for_each_element(
+            params,
+            grads,
+            [z],
+            #[inline(always)]
+            |p, g, [z]| {
+                let (p, z) = step.moved(p, z, g + context.weight_decay * p);
+                (p, [z])
+            },
+        );
     }
 
     fn evaluation_params(&self, params: &[f32], state: &[f32], context: &StepContext, out: &mut [f32]) {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout};
 use crate::{Error, ParamLayout};
@@ -68,15 +69,24 @@ impl UpdateRule for SgdRule {
         let SgdConfig { learning_rate, momentum: mu, nesterov, .. } = self.config;
         let step_size = StepSize::new(learning_rate, context);
         let Some(momentum) = self.momentum else {
-            for (p, &g) in params.iter_mut().zip(grads) {
-                step_size.apply(p, g);
-            }
-            return;
+            return for_each_element(
+                params,
+                grads,
+                [],
+                #[inline(always)]
+                |p, g, []| (step_size.moved(p, g), []),
+            );
         };
         let (of_momentum, of_gradient) = if nesterov { (mu, 1.0) } else { (1.0, 0.0) };
-        for ((p, &g), m) in params.iter_mut().zip(grads).zip(&mut state[momentum.range()]) {
-            *m = mu * *m + g;
-            step_size.apply(p, of_momentum * *m + of_gradient * g);
-        }
+        for_each_element(
+            params,
+            grads,
+            [&mut state[momentum.range()]],
+            #[inline(always)]
+            |p, g, [m]| {
+                let m = mu * m + g;
+                (step_size.moved(p, of_momentum * m + of_gradient * g), [m])
+            },
+        );
     }
 }

@@ -116,7 +116,7 @@ impl UpdateRule for Sm3Rule {
                     largest = largest.max(bound);
                     let normalised = if bound > 0.0 { g / (bound + epsilon).sqrt() } else { 0.0 };
                     *m = beta * *m + (1.0 - beta) * normalised;
-                    step_size.apply(p, *m);
+                    *p = step_size.moved(*p, *m);
                 }
                 for_each_entry(leading, row, |entry| leading_covers[entry] = leading_covers[entry].max(largest));
             }

@@ -188,7 +188,7 @@ impl UpdateRule for SoapRule {
                 self.scratch.normalise(mean_square, moments, context.step - 1);
                 self.scratch.rotate(state, [rows, cols], [left, right], Turn::OutOfBasis);
                 for (p, &u) in params.iter_mut().zip(&self.scratch.direction) {
-                    step_size.apply(p, u);
+                    *p = step_size.moved(*p, u);
                 }
             }
             self.scratch.accumulate(grads, state, [rows, cols], [left, right], &self.config, context.step);

@@ -22,9 +22,9 @@ impl StepSize {
         Self { rate, shrink: 1.0 - rate * context.weight_decay }
     }
 
-    /// Moves one parameter.
+    /// One parameter after the step.
     #[inline(always)]
-    pub fn apply(self, param: &mut f32, direction: f32) {
-        *param = self.shrink * *param - self.rate * direction;
+    pub fn moved(self, param: f32, direction: f32) -> f32 {
+        self.shrink * param - self.rate * direction
     }
 }

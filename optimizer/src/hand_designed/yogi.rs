@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::checks;
 use super::moments::bias_correction;
 use super::step_size::StepSize;
+use crate::elementwise::for_each_element;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -80,18 +81,18 @@ impl UpdateRule for YogiRule {
         let step_size = StepSize::new(learning_rate, context);
         let (mean_correction, square_correction) =
             (bias_correction(beta1, context.step), bias_correction(beta2, context.step));
-        for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
-            *m = beta1 * *m + (1.0 - beta1) * g;
-            let square = g * g;
-            let sign = if *v > square {
-                1.0
-            } else if *v < square {
-                -1.0
-            } else {
-                0.0
-            };
-            *v -= (1.0 - beta2) * sign * square;
-            step_size.apply(p, *m * mean_correction / ((*v * square_correction).sqrt() + epsilon));
-        }
+        for_each_element(
+            params,
+            grads,
+            [mean, mean_square],
+            #[inline(always)]
+            |p, g, [m, v]| {
+                let m = beta1 * m + (1.0 - beta1) * g;
+                let square = g * g;
+                let sign = f32::from(v > square) - f32::from(v < square);
+                let v = v - (1.0 - beta2) * sign * square;
+                (step_size.moved(p, m * mean_correction / ((v * square_correction).sqrt() + epsilon)), [m, v])
+            },
+        );
     }
 }

@@ -162,12 +162,35 @@ impl InstructionSet {
     }
 }
 
+/// An instruction set that this machine was found to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Processor(InstructionSet);
+
+impl Processor {
+    /// The widest instruction set of this machine.
+    #[inline]
+    pub fn widest() -> Self {
+        Self(InstructionSet::available().next().unwrap_or(InstructionSet::BASELINE))
+    }
+
+    /// All instruction sets of this machine, for tests that compare them.
+    #[cfg(test)]
+    pub fn all() -> impl Iterator<Item = Self> {
+        InstructionSet::available().map(Self)
+    }
+
+    /// Runs `kernel` on it.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: a value is only made of a set that was found to be available.
+        unsafe { run_on(self.0, kernel) }
+    }
+}
+
 /// Runs `kernel` on the widest instruction set of this machine.
 #[inline]
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-    let set = InstructionSet::available().next().unwrap_or(InstructionSet::BASELINE);
-    // SAFETY: the set was just found to be available.
-    unsafe { run_on(set, kernel) }
+    Processor::widest().run(kernel)
 }
 
 /// Runs `kernel` on the given instruction set.
@@ -195,10 +218,7 @@ unsafe fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
 /// Runs `kernel` once on every instruction set of this machine, for tests that compare them.
 #[cfg(test)]
 pub(crate) fn on_every_set<K: Kernel>(mut make: impl FnMut() -> K) -> Vec<(InstructionSet, K::Output)> {
-    InstructionSet::available()
-        // SAFETY: only available sets are listed.
-        .map(|set| (set, unsafe { run_on(set, make()) }))
-        .collect()
+    Processor::all().map(|processor| (processor.0, processor.run(make()))).collect()
 }
 
 #[cfg(test)]

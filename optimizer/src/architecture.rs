@@ -6,6 +6,7 @@ use crate::adafac_mlp::AdafacMlpConfig;
 use crate::celo::CeloConfig;
 use crate::celo_adam::CeloAdamConfig;
 use crate::celo2::Celo2Config;
+use crate::paced::PacedConfig;
 use crate::velo::VeloConfig;
 use crate::{Error, ParamLayout, TensorLayout};
 
@@ -24,6 +25,8 @@ pub enum Architecture {
     CeloAdam(CeloAdamConfig),
     /// Per-parameter MLP with time features (`small_fc_lopt`, arXiv 2203.11860).
     AdafacMlp(AdafacMlpConfig),
+    /// Celo2's network with a head that sets step size and decay per tensor: the architecture of this project.
+    Paced(PacedConfig),
 }
 
 /// What the configuration of an architecture knows about the weights that go with it.
@@ -36,6 +39,11 @@ pub(crate) trait LearnedConfig {
 
     /// Number of inputs that the weight `tensor` sums over; `None` for biases and initial states.
     fn fan_in(&self, tensor: &TensorLayout) -> Option<usize>;
+
+    /// See [`Architecture::imitation`].
+    fn imitation(&self) -> Option<Vec<f32>> {
+        None
+    }
 
     /// The field behind [`Architecture::step_size`].
     fn step_size(&self) -> f32;
@@ -61,6 +69,7 @@ impl Architecture {
             Self::Celo(config) => config,
             Self::CeloAdam(config) => config,
             Self::AdafacMlp(config) => config,
+            Self::Paced(config) => config,
         }
     }
 
@@ -71,6 +80,7 @@ impl Architecture {
             Self::Celo(config) => config,
             Self::CeloAdam(config) => config,
             Self::AdafacMlp(config) => config,
+            Self::Paced(config) => config,
         }
     }
 
@@ -82,6 +92,7 @@ impl Architecture {
             Self::Celo(_) => "celo",
             Self::CeloAdam(_) => "celo_adam",
             Self::AdafacMlp(_) => "adafac_mlp",
+            Self::Paced(_) => "paced",
         }
     }
 
@@ -112,6 +123,15 @@ impl Architecture {
             }
         }
         theta
+    }
+
+    /// Weights under which the network puts out the direction of Adam with decays 0.9 and 0.95, and every learned head
+    /// is silent. Where the update is normalised and nothing else comes after it, that is
+    /// [`NormalisedAdam`](crate::hand_designed::NormalisedAdam): a start for meta-training that can only become better.
+    /// Units that this does not need are at work, so that learning can take them up. `None` for architectures without
+    /// such weights.
+    pub fn imitation(&self) -> Option<Vec<f32>> {
+        self.config().imitation()
     }
 
     /// The size of a step at multiplier `1`.

@@ -4,6 +4,7 @@ use crate::adafac_mlp::AdafacMlpRule;
 use crate::celo::CeloRule;
 use crate::celo_adam::CeloAdamRule;
 use crate::celo2::Celo2Rule;
+use crate::paced::PacedRule;
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::StateLayout;
 use crate::velo::VeloRule;
@@ -43,6 +44,8 @@ pub enum LearnedRule {
     CeloAdam(CeloAdamRule),
     /// See [`crate::AdafacMlpConfig`].
     AdafacMlp(AdafacMlpRule),
+    /// See [`crate::PacedConfig`].
+    Paced(PacedRule),
 }
 
 /// The same expression for whichever rule it is.
@@ -54,6 +57,7 @@ macro_rules! for_any {
             LearnedRule::Celo($rule) => $body,
             LearnedRule::CeloAdam($rule) => $body,
             LearnedRule::AdafacMlp($rule) => $body,
+            LearnedRule::Paced($rule) => $body,
         }
     };
 }
@@ -80,6 +84,7 @@ impl UpdateRule for LearnedRule {
             Architecture::Celo(config) => Self::Celo(CeloRule::build(config, layout, state)?),
             Architecture::CeloAdam(config) => Self::CeloAdam(CeloAdamRule::build(config, layout, state)?),
             Architecture::AdafacMlp(config) => Self::AdafacMlp(AdafacMlpRule::build(config, layout, state)?),
+            Architecture::Paced(config) => Self::Paced(PacedRule::build(config, layout, state)?),
         };
         for_any!(&mut rule, rule => rule.set_theta(weights.theta()));
         Ok(rule)

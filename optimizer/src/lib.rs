@@ -20,11 +20,12 @@
 //! # Ok::<(), velo_optimizer::Error>(())
 //! ```
 //!
-//! A [`LearnedOptimizer`] is used the same way, with weights from a file ([`LearnedWeights::load`]).
+//! A [`LearnedOptimizer`] is used the same way, with the weights that come along ([`LearnedOptimizer::pretrained`]) or
+//! with weights from a file ([`LearnedWeights::load`]).
 //!
 //! The stages of a learned step, in the order in which data flows: `loss_features`, `progress`, `tensor_features` →
 //! `tensor_lstm` → `accumulators` → `param_network` (`channels`, `factors`, `row`, `mlp`) → `step`. Each architecture
-//! is one file that wires them.
+//! is one file or folder that wires them.
 
 mod accumulators;
 mod adafac_mlp;
@@ -41,6 +42,7 @@ mod files;
 mod geometry;
 mod groups;
 pub mod hand_designed;
+mod imitation;
 pub mod import;
 mod layout;
 mod learned;
@@ -49,8 +51,10 @@ mod matmul;
 mod mlp_bank;
 mod optimizer;
 mod orthogonalise;
+mod paced;
 mod parallel;
 mod param_network;
+mod pretrained;
 mod progress;
 mod registry;
 pub mod rule;
@@ -87,8 +91,9 @@ pub use groups::{Group, Grouped, GroupedConfig, Selector};
 pub use layout::{ParamLayout, TensorLayout};
 pub use learned::{LearnedOptimizer, LearnedRule};
 pub use optimizer::{NonFinitePolicy, Optimizer, StepOutcome};
+pub use paced::{PacedConfig, PacedRule};
 pub use param_network::mlp::Activation;
-pub use registry::{LearnedConfig, OptimizerConfig};
+pub use registry::{LearnedConfig, OptimizerConfig, PretrainedConfig};
 pub use schedule::Schedule;
 pub use velo::{VeloConfig, VeloRule};
 pub use weights::LearnedWeights;

@@ -28,11 +28,14 @@ macro_rules! registry {
             /// A frozen learned optimizer.
             #[serde(alias = "learned")]
             Learned(LearnedConfig),
+            /// The learned optimizer that comes with the crate.
+            #[serde(alias = "pretrained")]
+            Pretrained(PretrainedConfig),
             $($(#[$wrapper_doc])* #[serde(alias = $wrapper_name)] $wrapper($wrapper_config),)*
         }
 
         impl OptimizerConfig {
-            /// The names of all rules that have defaults, in the order of the documentation.
+            /// The names of all hand-designed rules, which have defaults, in the order of the documentation.
             pub const NAMES: &[&str] = &[$($name),*];
 
             /// An optimizer for parameters of that layout.
@@ -44,15 +47,18 @@ macro_rules! registry {
                 match self {
                     $(Self::$variant(config) => boxed::<$rule>(layout, config),)*
                     Self::Learned(config) => config.build(layout),
+                    Self::Pretrained(config) => config.build(layout),
                     $(Self::$wrapper(config) => config.build(layout),)*
                 }
             }
 
-            /// The name of the rule; for a learned optimizer, whose architecture is in its file, `learned`.
+            /// The name of the rule; for a learned optimizer, whose architecture is in its file, `learned` or
+            /// `pretrained`.
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$variant(_) => $name,)*
                     Self::Learned(_) => LEARNED,
+                    Self::Pretrained(_) => PRETRAINED,
                     $(Self::$wrapper(_) => $wrapper_name,)*
                 }
             }
@@ -63,6 +69,7 @@ macro_rules! registry {
                 match self {
                     $(Self::$variant(config) => config.learning_rate,)*
                     Self::Learned(config) => config.step_multiplier,
+                    Self::Pretrained(config) => config.step_multiplier,
                     $(Self::$wrapper(config) => config.inner.learning_rate(),)*
                 }
             }
@@ -79,6 +86,7 @@ macro_rules! registry {
                 match self {
                     $(Self::$variant(config) => config.learning_rate = learning_rate,)*
                     Self::Learned(config) => config.step_multiplier = learning_rate,
+                    Self::Pretrained(config) => config.step_multiplier = learning_rate,
                     $(Self::$wrapper(config) => config.inner.set_learning_rate(learning_rate),)*
                 }
             }
@@ -180,6 +188,9 @@ registry! {
 /// The name of all learned optimizers in configuration files.
 const LEARNED: &str = "learned";
 
+/// The name of the one that comes with the crate.
+const PRETRAINED: &str = "pretrained";
+
 /// A frozen learned optimizer from a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -211,6 +222,33 @@ impl LearnedConfig {
     }
 }
 
+/// The learned optimizer that comes with the crate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PretrainedConfig {
+    /// Factor on every step; `1.0` is native.
+    pub step_multiplier: f32,
+    /// Coefficient of decoupled weight decay, on top of what the optimizer chooses itself.
+    pub weight_decay: f32,
+}
+
+impl Default for PretrainedConfig {
+    fn default() -> Self {
+        Self { step_multiplier: native(), weight_decay: 0.0 }
+    }
+}
+
+impl PretrainedConfig {
+    fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
+        checks::non_negative("step_multiplier", self.step_multiplier)?;
+        checks::non_negative("weight_decay", self.weight_decay)?;
+        let mut optimizer = LearnedOptimizer::pretrained(layout, None)?;
+        optimizer.set_step_multiplier(self.step_multiplier);
+        optimizer.set_weight_decay(self.weight_decay);
+        Ok(Box::new(optimizer))
+    }
+}
+
 fn boxed<R>(layout: &ParamLayout, config: &R::Config) -> Result<Box<dyn Optimizer>, Error>
 where
     R: UpdateRule + 'static,
@@ -230,6 +268,9 @@ impl OptimizerConfig {
         if wanted == LEARNED {
             let expected = "the path of a file of learned weights";
             return Err(Error::InvalidHyperParameter { field: "weights", found: "missing".to_owned(), expected });
+        }
+        if wanted == PRETRAINED {
+            return Ok(Self::Pretrained(PretrainedConfig::default()));
         }
         if Self::WRAPPERS.iter().any(|wrapper| plain(wrapper) == wanted) {
             let expected = "the optimizer to wrap";
@@ -304,6 +345,17 @@ mod tests {
         assert_eq!((config.name(), config.learning_rate()), ("learned", 1.0));
         let error = config.build(&layout()).err().unwrap();
         assert!(error.to_string().starts_with("no/such.file: "), "{error}");
+    }
+
+    #[test]
+    fn the_pretrained_optimizer_needs_no_file() {
+        let config = OptimizerConfig::from_name("pretrained").unwrap();
+        assert_eq!((config.name(), config.learning_rate()), ("pretrained", 1.0));
+        assert_eq!(config.build(&layout()).unwrap().name(), "paced");
+        let error = config.with_learning_rate(-1.0).build(&layout()).err().unwrap();
+        assert!(error.to_string().starts_with("step_multiplier is -1"), "{error}");
+        let decayed = PretrainedConfig { weight_decay: 0.1, ..PretrainedConfig::default() };
+        assert_eq!(from_ron("pretrained(weight_decay: 0.1)"), OptimizerConfig::Pretrained(decayed));
     }
 
     #[test]

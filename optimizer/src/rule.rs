@@ -14,6 +14,8 @@ use crate::{Error, NonFinitePolicy, Optimizer, ParamLayout, Schedule, StepOutcom
 pub struct StepContext {
     /// Updates applied before this one.
     pub step: u64,
+    /// Calls before this one, whether they were applied or skipped: where a schedule stands.
+    pub call: u64,
     /// Training loss at the current parameters; finite if the rule [reads it](UpdateRule::READS_LOSS).
     pub loss: f32,
     /// `step_multiplier · schedule`; the rule multiplies its own learning rate by it.
@@ -127,11 +129,12 @@ impl<R: UpdateRule> RuleOptimizer<R> {
 
     fn context(&self, loss: f32) -> StepContext {
         // Skipped calls count for the schedule, or a run with some bad batches would end above its floor.
-        let calls = self.steps_taken + self.steps_skipped;
+        let call = self.steps_taken + self.steps_skipped;
         StepContext {
             step: self.steps_taken,
+            call,
             loss,
-            rate: self.step_multiplier * self.schedule.factor(calls, self.horizon),
+            rate: self.step_multiplier * self.schedule.factor(call, self.horizon),
             weight_decay: self.weight_decay,
             horizon: self.horizon,
         }

@@ -117,7 +117,7 @@ fn reading(rule: &LearnedRule, step: usize) -> Option<Reading> {
             let (decays, settings) = (crate::celo2::DECAYS, rule.network_settings(step as u64 - 1));
             Some(Reading { decays, settings, channels: all, bare: true })
         }
-        LearnedRule::CeloAdam(_) => None,
+        LearnedRule::CeloAdam(_) | LearnedRule::Paced(_) => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{LearnedConfig, not_negative, positive};
+use crate::imitation::carries_momentum;
 use crate::param_network::mlp::{Activation, GROUPS};
 use crate::{Error, ParamLayout, TensorLayout};
 
@@ -10,10 +11,10 @@ use crate::{Error, ParamLayout, TensorLayout};
 pub(crate) const HIDDEN: usize = 8;
 
 /// Outputs of the network: direction, magnitude, and one that nothing reads.
-pub(super) const OUTPUTS: usize = 3;
+pub(crate) const OUTPUTS: usize = 3;
 
 /// The published weights have all thirty input channels.
-pub(super) const STORED_CHANNELS: [usize; 30] = {
+pub(crate) const STORED_CHANNELS: [usize; 30] = {
     let mut channels = [0; 30];
     let mut i = 0;
     while i < channels.len() {
@@ -107,20 +108,34 @@ impl Celo2Config {
     }
 }
 
+/// Names and shapes of the weights, in order.
+pub(crate) fn theta_tensors() -> impl Iterator<Item = (String, Vec<usize>)> {
+    let groups = GROUPS.iter().enumerate().map(|(i, &width)| (format!("w0__{i}"), vec![width, HIDDEN]));
+    let rest = [
+        ("b0", vec![HIDDEN]),
+        ("w1", vec![HIDDEN, HIDDEN]),
+        ("b1", vec![HIDDEN]),
+        ("w2", vec![HIDDEN, OUTPUTS]),
+        ("b2", vec![OUTPUTS]),
+    ];
+    let rest = rest.into_iter().map(|(name, shape)| (name.to_owned(), shape));
+    groups.chain(rest).map(|(name, shape)| (format!("ff_mod_stack/~/{name}"), shape))
+}
+
+/// Number of inputs that a weight of the network sums over.
+pub(crate) fn fan_in(tensor: &TensorLayout) -> Option<usize> {
+    match tensor.shape.as_slice() {
+        // All groups of the first layer are one matrix as far as its fan-in goes.
+        [_, _] if tensor.name.contains("w0__") => Some(GROUPS.iter().sum()),
+        [inputs, _] => Some(*inputs),
+        _ => None,
+    }
+}
+
 impl LearnedConfig for Celo2Config {
     /// Fourteen groups of the first layer, as published, then the rest.
     fn theta_layout(&self) -> ParamLayout {
-        let groups = GROUPS.iter().enumerate().map(|(i, &width)| (format!("w0__{i}"), vec![width, HIDDEN]));
-        let rest = [
-            ("b0", vec![HIDDEN]),
-            ("w1", vec![HIDDEN, HIDDEN]),
-            ("b1", vec![HIDDEN]),
-            ("w2", vec![HIDDEN, OUTPUTS]),
-            ("b2", vec![OUTPUTS]),
-        ];
-        let rest = rest.into_iter().map(|(name, shape)| (name.to_owned(), shape));
-        ParamLayout::new(groups.chain(rest).map(|(name, shape)| (format!("ff_mod_stack/~/{name}"), shape)))
-            .expect("names are distinct and shapes small")
+        ParamLayout::new(theta_tensors()).expect("names are distinct and shapes small")
     }
 
     fn is_influential(&self, tensor: &TensorLayout, index: usize) -> bool {
@@ -129,12 +144,12 @@ impl LearnedConfig for Celo2Config {
     }
 
     fn fan_in(&self, tensor: &TensorLayout) -> Option<usize> {
-        match tensor.shape.as_slice() {
-            // All groups of the first layer are one matrix as far as its fan-in goes.
-            [_, _] if tensor.name.contains("w0__") => Some(GROUPS.iter().sum()),
-            [inputs, _] => Some(*inputs),
-            _ => None,
-        }
+        fan_in(tensor)
+    }
+
+    fn imitation(&self) -> Option<Vec<f32>> {
+        let rectified = self.activation == Activation::Relu;
+        rectified.then(|| carries_momentum(STORED_CHANNELS.len(), HIDDEN, OUTPUTS))
     }
 
     fn step_size(&self) -> f32 {

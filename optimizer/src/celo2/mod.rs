@@ -30,14 +30,21 @@ use crate::simd::dispatch;
 use crate::state::{Slot, StateLayout, parts};
 use crate::step::{subtract, sum_of_squares};
 use crate::{Error, ParamLayout};
-use config::{HIDDEN, OUTPUTS, STORED_CHANNELS};
+pub(crate) use config::{HIDDEN, OUTPUTS, STORED_CHANNELS, fan_in, theta_tensors};
 
 pub(crate) const DECAYS: Decays =
     Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.95, factored: [0.9, 0.99, 0.999] };
 const GRADIENT_CLIP: f32 = 1000.0;
 const SQUARE_EPSILON: f32 = 1e-8;
-const NORM_EPSILON: f64 = 1e-9;
+pub(crate) const NORM_EPSILON: f64 = 1e-9;
 const ADAM_BETA1: f32 = 0.9;
+
+/// The network as the published weights are applied, with normalised channels and no magnitude.
+pub(crate) const NETWORK: NetworkSettings = NetworkSettings {
+    features: FeatureSettings { clip: GRADIENT_CLIP, epsilon: SQUARE_EPSILON, vector_epsilon: 0.0, correction: None },
+    normalize: Some((Scope::Block, NORM_EPSILON)),
+    exp_mult: 0.0,
+};
 
 /// The update of Celo2.
 #[derive(Debug, Clone)]
@@ -290,8 +297,8 @@ fn settings(config: &Celo2Config, step: u64) -> NetworkSettings {
         factored: DECAYS.factored.map(correct),
     });
     NetworkSettings {
-        features: FeatureSettings { clip: GRADIENT_CLIP, epsilon: SQUARE_EPSILON, vector_epsilon: 0.0, correction },
-        normalize: config.normalize_input.then_some((Scope::Block, NORM_EPSILON)),
+        features: FeatureSettings { correction, ..NETWORK.features },
+        normalize: NETWORK.normalize.filter(|_| config.normalize_input),
         exp_mult: config.exp_mult,
     }
 }

@@ -45,6 +45,9 @@ pub(crate) const ROOT_EPSILON: f32 = 1e-8;
 /// The channel of the parameter itself.
 pub(crate) const PARAM: usize = 2;
 
+/// The first of the three channels `m_k e`.
+pub(crate) const AGREEMENT: usize = 7;
+
 const GRADIENT_CLIP: f32 = 0.1;
 
 /// Factors that undo the bias of averages that started at zero.

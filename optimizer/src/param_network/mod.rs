@@ -74,6 +74,11 @@ impl NetworkScratch {
     pub fn direction_squares(&self, block: usize) -> f64 {
         self.direction_squares[block]
     }
+
+    /// The sums of squares of `m_k e` over the first `blocks` blocks of the tensor that the network was last applied to.
+    pub fn agreement_squares(&self, blocks: usize) -> [f64; 3] {
+        std::array::from_fn(|k| self.squares[..blocks].iter().map(|sums| sums.own[channels::AGREEMENT + k]).sum())
+    }
 }
 
 /// Where the outputs of a tensor go.

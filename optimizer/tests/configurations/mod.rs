@@ -10,13 +10,14 @@ use velo_optimizer::hand_designed::*;
 use velo_optimizer::{
     AccumulatedConfig, AdafacMlpConfig, Architecture, AveragedConfig, Celo2Config, CeloAdamConfig, CeloConfig,
     ClippedConfig, Group, GroupedConfig, L2RegularisedConfig, LearnedConfig, LearnedWeights, Limit, LookaheadConfig,
-    ParamLayout, Selector, Unit, VeloConfig,
+    PacedConfig, ParamLayout, Selector, Unit, VeloConfig,
 };
 
 /// A label for messages, and a configuration.
 pub fn configurations() -> Vec<(String, OptimizerConfig)> {
     let defaults = OptimizerConfig::NAMES.iter().map(|name| (*name, OptimizerConfig::from_name(name).unwrap()));
     let variants = [
+        ("the pretrained optimizer", OptimizerConfig::from_name("pretrained").unwrap()),
         ("sgd with nesterov momentum", Sgd(SgdConfig { momentum: 0.9, nesterov: true, ..Default::default() })),
         (
             "centred rmsprop with momentum",
@@ -45,6 +46,7 @@ pub fn learned() -> Vec<(String, OptimizerConfig)> {
         ("celo_adam", Architecture::CeloAdam(CeloAdamConfig { lstm_width: 12, ..CeloAdamConfig::default() })),
         ("adafac_mlp", Architecture::AdafacMlp(AdafacMlpConfig::default())),
         ("wide adafac_mlp", Architecture::AdafacMlp(AdafacMlpConfig { hidden: 32, ..AdafacMlpConfig::default() })),
+        ("paced", Architecture::Paced(PacedConfig::default())),
     ];
     let config = |(label, architecture)| (format!("learned {label}"), from_file(label, &descending(architecture)));
     architectures.into_iter().map(config).collect()

@@ -1,0 +1,64 @@
+//! The weights that come with the crate.
+//!
+//! The file `pretrained/paced.safetensors` holds weights of the [paced](crate::PacedConfig) architecture. **It is a
+//! first version**: the per-parameter network is the one that the record `results/2026-11-24-quick-celo2` meta-trained
+//! in two and a half minutes, under the architecture's fixed pace and decay; the head has not been trained and is
+//! silent. The facts are in the file: `LearnedWeights::pretrained().provenance()`.
+
+use crate::{Error, LearnedOptimizer, LearnedWeights, Optimizer, ParamLayout};
+
+const FILE: &[u8] = include_bytes!("../pretrained/paced.safetensors");
+
+impl LearnedWeights {
+    /// The weights that come with the crate.
+    pub fn pretrained() -> Self {
+        Self::from_bytes(FILE).expect("the file that was compiled in is tested")
+    }
+}
+
+impl LearnedOptimizer {
+    /// The optimizer that comes with the crate: no learning rate, no decay, no schedule to choose. Declare as `horizon`
+    /// how many steps you will take, if you know it: the steps then become small towards its end, and zero at it.
+    ///
+    /// ```
+    /// use velo_optimizer::{LearnedOptimizer, Optimizer, ParamLayout};
+    ///
+    /// let layout = ParamLayout::new([("kernel", vec![3, 2]), ("bias", vec![2])])?;
+    /// let mut optimizer = LearnedOptimizer::pretrained(&layout, Some(1000))?;
+    /// let (mut params, grads, loss) = (vec![0.1; 8], vec![0.5; 8], 1.0);
+    /// optimizer.step(&mut params, &grads, loss)?;
+    /// # Ok::<(), velo_optimizer::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None today; those of [`RuleOptimizer::new`](crate::rule::RuleOptimizer::new).
+    pub fn pretrained(layout: &ParamLayout, horizon: Option<u64>) -> Result<Self, Error> {
+        let mut optimizer = Self::new(layout, LearnedWeights::pretrained())?;
+        optimizer.set_horizon(horizon);
+        Ok(optimizer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weights_that_come_along_say_what_they_are() {
+        let weights = LearnedWeights::pretrained();
+        assert_eq!(weights.architecture().name(), "paced");
+        for fact in ["provenance", "licence", "training_run"] {
+            assert!(weights.provenance().contains_key(fact), "{fact}: {:?}", weights.provenance());
+        }
+    }
+
+    #[test]
+    fn nothing_needs_to_be_chosen_and_a_horizon_may_be_declared() {
+        let layout = ParamLayout::new([("w", vec![2, 3])]).unwrap();
+        for horizon in [None, Some(100)] {
+            let optimizer = LearnedOptimizer::pretrained(&layout, horizon).unwrap();
+            assert_eq!((optimizer.horizon(), optimizer.step_multiplier()), (horizon, 1.0));
+            assert_eq!((optimizer.weight_decay(), optimizer.reads_loss()), (0.0, true));
+        }
+    }
+}

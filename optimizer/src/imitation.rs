@@ -12,7 +12,7 @@ const CARRIERS: usize = 2;
 
 /// The sign of entry `(row, column)` of a Walsh matrix.
 pub(crate) fn walsh_sign(row: usize, column: usize) -> f32 {
-    if (row & column).count_ones() % 2 == 0 { 1.0 } else { -1.0 }
+    if (row & column).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
 }
 
 /// Weights of a network `channels × hidden`, `b0`, `w1`, `b1`, `w2` (`hidden × outputs`), `b2`, flat in this order,

@@ -23,7 +23,7 @@ pub enum MixtureSource {
     /// A RON file.
     File(PathBuf),
     /// The mixture itself.
-    Inline(MixtureConfig),
+    Inline(Box<MixtureConfig>),
 }
 
 impl MixtureSource {
@@ -35,13 +35,13 @@ impl MixtureSource {
         match self {
             Self::Named(name) => Ok(MixtureConfig::named(name)?),
             Self::File(path) => Ok(MixtureConfig::read(path)?),
-            Self::Inline(config) => Ok(config.clone()),
+            Self::Inline(config) => Ok(MixtureConfig::clone(config)),
         }
     }
 
     /// Families with weights, without budgets and disguises.
     pub fn families(components: &[Component]) -> Self {
-        Self::Inline(MixtureConfig { families: components.to_vec(), ..MixtureConfig::default() })
+        Self::Inline(Box::new(MixtureConfig { families: components.to_vec(), ..MixtureConfig::default() }))
     }
 }
 

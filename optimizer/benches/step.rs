@@ -276,7 +276,8 @@ fn dying_step(architecture: Architecture, flush: bool) -> f64 {
         (0..layout.len()).map(|i| (i as f32 * 0.731).sin() * if i % 2 == 0 { 1e-20 } else { 1e-6 }).collect();
     let mut step = 0;
     let mut update = || {
-        let context = StepContext { step, loss: 1.0, rate: 1.0, weight_decay: 0.0, horizon: Some(1_000_000) };
+        let context =
+            StepContext { step, call: step, loss: 1.0, rate: 1.0, weight_decay: 0.0, horizon: Some(1_000_000) };
         let _flush = flush.then(FlushDenormals::new);
         rule.update(black_box(&mut params), black_box(&grads), &mut state, &context);
         step += 1;

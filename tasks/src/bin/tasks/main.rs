@@ -1,6 +1,7 @@
 //! The `tasks` program: what there is to train, what it looks like, what it costs, and whether its gradients are right.
 
 mod bench;
+mod check;
 mod list;
 mod look;
 mod picture;
@@ -41,6 +42,8 @@ enum Command {
     Time(time::Arguments),
     /// Print the speed of gradients: microseconds, GFLOP/s, share of peak, and the autodiff library's time.
     Bench(bench::Arguments),
+    /// Check what every task promises over random draws: gradients, replay, initial loss.
+    Check(check::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::List(arguments) => list::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Time(arguments) => time::run(&arguments),
     };

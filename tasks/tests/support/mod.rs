@@ -33,9 +33,10 @@ impl Reference {
         total / self.rows.len() as f64
     }
 
-    /// `∂L/∂params · direction` by central differences.
+    /// `∂L/∂params · direction` by central differences. Both moves are equally long however many parameters there are:
+    /// each coordinate of a wide network adds to the moves of all units behind it, and rectified units have kinks.
     pub fn slope_along(&self, params: &[f32], direction: &[f64]) -> f64 {
-        let step = 1e-6;
+        let step = 1e-5 / direction.iter().map(|d| d * d).sum::<f64>().sqrt();
         let at = |sign: f64| {
             let moved: Vec<_> = params.iter().zip(direction).map(|(&p, d)| f64::from(p) + sign * step * d).collect();
             self.loss(&moved)

@@ -9,7 +9,7 @@
 //! * [`curriculum`], [`setting`], [`parts`], [`start`]: stages of a run, what is learned, where it begins.
 //! * [`episode`], [`unroll`]: a pair of inner runs under opposite perturbations; a particle, that is one such pair
 //!   after another, window by window.
-//! * [`truncation`], [`objective`], [`reference`], [`families`], [`resume`]: how long, judged by what, on which tasks,
+//! * [`truncation`], [`objective`], [`mod@reference`], [`families`], [`resume`]: how long, judged by what, on which tasks,
 //!   and where a particle goes on after the end of a run.
 //! * [`estimator`]: from gaps to gradients (NRES, PES, full-length and truncated ES).
 //! * [`population`]: worker threads over particles.

@@ -1,4 +1,4 @@
-//! What is trained: one architecture a file, each a sequence of layers on a [graph](crate::graph).
+//! What is trained: one architecture a file, each a sequence of layers on a graph (`src/graph`).
 //!
 //! A [`ModelConfig`] says which architecture, a [`Loss`] what for; `build` puts both on a graph over the inputs of
 //! the data, and `model_task` makes a task of it.

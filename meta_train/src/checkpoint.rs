@@ -1,7 +1,7 @@
 //! The whole run in one file, and back.
 //!
 //! `checkpoints/00000120.safetensors` holds the arrays: theta and its average, gap scales, the state of the
-//! outer optimizer, and for every running episode both sides' parameters and optimizer states. The metadata
+//! outer optimizer (these again as of the last good generation), and for every running episode both sides' parameters and optimizer states. The metadata
 //! holds the `Manifest`: counters, the configuration, and a checksum of the arrays. Conditions of episodes
 //! and perturbations are not stored, they follow from counters.
 //!
@@ -18,14 +18,18 @@ use velo_comparison::atomic_file;
 
 use crate::Error;
 use crate::config::Config;
-use crate::learner::{GapScale, Learner};
+use crate::guard::Guard;
+use crate::learner::{GapScale, Learner, LearnerState};
 use crate::resume::Snapshot;
 use crate::unroll::{EpisodeRecord, Particle, Setting};
 
-const FORMAT: &str = "velo-meta-train checkpoint 2";
+const FORMAT: &str = "velo-meta-train checkpoint 3";
 
 /// Checkpoints of the largest populations stay far below this.
 const MAX_FILE_BYTES: u64 = 4 << 30;
+
+/// Before the names of what belongs to the last good generation.
+const GOOD: &str = "good/";
 
 /// Names of the two sides in a file.
 const SIDES: [&str; 2] = ["plus", "minus"];
@@ -59,6 +63,8 @@ struct Manifest {
     format: String,
     checksum: String,
     totals: Totals,
+    usual_meta_loss: Option<f32>,
+    rollbacks: u32,
     particles: Vec<ParticleCounters>,
     config: Config,
 }
@@ -69,6 +75,8 @@ pub struct Restored {
     pub totals: Totals,
     /// Particles in order.
     pub particles: Vec<Particle>,
+    /// What a blow-up is measured against, and where it is rolled back to.
+    pub guard: Guard,
 }
 
 /// The part of a configuration that decides what theta becomes.
@@ -107,7 +115,18 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found.into_iter().rev().map(|(_, path)| path).collect())
 }
 
-struct Array {
+/// Removes the checkpoints of later generations, which belong to a course that the run does not take.
+///
+/// # Errors
+/// [`Error::Io`] naming the file.
+pub(crate) fn forget_after(folder: &Path, generation: u64) -> Result<(), Error> {
+    let newest = folder.join(file_name(generation));
+    let later = list(folder)?.into_iter().filter(|path| *path > newest);
+    later.into_iter().try_for_each(|path| fs::remove_file(&path).map_err(Error::io(&path)))
+}
+
+/// One array of a file.
+pub(crate) struct Array {
     name: String,
     dtype: Dtype,
     shape: Vec<usize>,
@@ -123,6 +142,91 @@ impl Array {
     fn bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
         Self { name: name.into(), dtype: Dtype::U8, shape: vec![bytes.len()], bytes }
     }
+
+    /// The arrays of a learner's state, their names behind `prefix`.
+    pub(crate) fn learner(prefix: &str, state: LearnerState) -> [Self; 4] {
+        let scales: Vec<f32> = state.scales.iter().flat_map(|scale| [scale.mean_square, scale.weight]).collect();
+        [
+            Self::floats(format!("{prefix}theta"), &state.theta),
+            Self::floats(format!("{prefix}average"), &state.average),
+            Self::floats(format!("{prefix}scales"), &scales),
+            Self::bytes(format!("{prefix}outer"), state.outer),
+        ]
+    }
+}
+
+/// What [`Array::learner`] was made of.
+pub(crate) fn learner_state(file: &SafeTensors<'_>, prefix: &str) -> Result<LearnerState, String> {
+    let array =
+        |name: &str| file.tensor(&format!("{prefix}{name}")).map(|view| view.data()).map_err(|error| error.to_string());
+    let scales = to_floats(array("scales")?);
+    Ok(LearnerState {
+        theta: to_floats(array("theta")?),
+        average: to_floats(array("average")?),
+        scales: scales.chunks_exact(2).map(|pair| GapScale { mean_square: pair[0], weight: pair[1] }).collect(),
+        outer: array("outer")?.to_vec(),
+    })
+}
+
+/// A manifest before its checksum is known, and after.
+pub(crate) trait Sealed: Serialize {
+    /// Writes the checksum of the arrays into the manifest.
+    fn seal(&mut self, checksum: String);
+}
+
+impl Sealed for Manifest {
+    fn seal(&mut self, checksum: String) {
+        self.checksum = checksum;
+    }
+}
+
+/// The bytes of a file with these arrays and this manifest.
+pub(crate) fn pack(mut arrays: Vec<Array>, mut manifest: impl Sealed) -> Vec<u8> {
+    arrays.sort_by(|a, b| a.name.cmp(&b.name));
+    manifest.seal(checksum(arrays.iter().map(|array| (array.name.as_str(), array.bytes.as_slice()))));
+    let manifest = serde_json::to_string(&manifest).expect("a manifest is plain data");
+    let views = arrays.iter().map(|array| {
+        let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes).expect("data fits its shape");
+        (array.name.as_str(), view)
+    });
+    let metadata = HashMap::from([("manifest".to_owned(), manifest)]);
+    safetensors::serialize(views, Some(metadata)).expect("names are unique and shapes match")
+}
+
+/// The arrays in `bytes`, which were read from `path`, and its manifest, once format and checksum are right.
+pub(crate) fn unpack<'a>(
+    path: &Path,
+    bytes: &'a [u8],
+    format: &str,
+) -> Result<(SafeTensors<'a>, serde_json::Value), Error> {
+    let damaged = |problem: String| Error::damaged(path, problem);
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
+    let manifest = metadata.metadata().as_ref().and_then(|metadata| metadata.get("manifest"));
+    let manifest = manifest.ok_or_else(|| damaged("it has no manifest".into()))?;
+    let manifest: serde_json::Value = serde_json::from_str(manifest).map_err(|error| damaged(error.to_string()))?;
+    let found = &manifest["format"];
+    if found != format {
+        return Err(Error::checkpoint(path, format!("format is {found}, expected {format:?}")));
+    }
+    let mut arrays: Vec<(String, &[u8])> = file.iter().map(|(name, view)| (name.to_owned(), view.data())).collect();
+    arrays.sort();
+    let (found, expected) =
+        (checksum(arrays.iter().map(|(name, bytes)| (name.as_str(), *bytes))), &manifest["checksum"]);
+    if *expected != found {
+        return Err(damaged(format!("checksum is {found:?}, expected {expected}")));
+    }
+    Ok((file, manifest))
+}
+
+/// Refuses a configuration under which theta would become something else than under `saved`.
+pub(crate) fn require_same(path: &Path, saved: &Config, now: &Config) -> Result<(), Error> {
+    let differing = differing_fields(&identity(saved), &identity(now));
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let problem = format!("was written under another configuration; differing: {}", differing.join(", "));
+    Err(Error::checkpoint(path, problem))
 }
 
 /// 64-bit FNV-1a over names and contents, in hexadecimal. It guards against damage, not against intent.
@@ -145,18 +249,12 @@ pub fn write(
     config: &Config,
     totals: Totals,
     learner: &Learner,
+    guard: &Guard,
     particles: &[Particle],
     keep: usize,
 ) -> Result<PathBuf, Error> {
-    let mut arrays = vec![
-        Array::floats("theta", learner.theta()),
-        Array::floats("average", learner.average()),
-        Array::floats(
-            "scales",
-            &learner.scales().iter().flat_map(|scale| [scale.mean_square, scale.weight]).collect::<Vec<_>>(),
-        ),
-        Array::bytes("outer", learner.outer_state()),
-    ];
+    let mut arrays = Vec::from(Array::learner("", learner.state()));
+    arrays.extend(guard.good().cloned().into_iter().flat_map(|good| Array::learner(GOOD, good)));
     let mut counters = Vec::with_capacity(particles.len());
     for particle in particles {
         let live = particle.live.as_ref().map(Snapshot::of);
@@ -177,21 +275,16 @@ pub fn write(
             saved: saved.map(|snapshot| snapshot.record),
         });
     }
-    arrays.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest {
         format: FORMAT.to_owned(),
-        checksum: checksum(arrays.iter().map(|array| (array.name.as_str(), array.bytes.as_slice()))),
+        checksum: String::new(),
         totals,
+        usual_meta_loss: guard.usual_meta_loss(),
+        rollbacks: guard.rollbacks(),
         particles: counters,
         config: config.clone(),
     };
-    let manifest = serde_json::to_string(&manifest).expect("a manifest is plain data");
-    let views = arrays.iter().map(|array| {
-        let view = TensorView::new(array.dtype, array.shape.clone(), &array.bytes).expect("data fits its shape");
-        (array.name.as_str(), view)
-    });
-    let metadata = HashMap::from([("manifest".to_owned(), manifest)]);
-    let bytes = safetensors::serialize(views, Some(metadata)).expect("names are unique and shapes match");
+    let bytes = pack(arrays, manifest);
     let path = folder.join(file_name(totals.generation));
     atomic_file::write(&path, bytes)?;
     for old in list(folder)?.into_iter().skip(keep) {
@@ -207,34 +300,18 @@ pub fn write(
 /// configuration, in which case the differing fields are named.
 pub fn read(path: &Path, config: &Config, setting: &Setting, learner: &mut Learner) -> Result<Restored, Error> {
     let bytes = read_bounded(path)?;
+    let (file, manifest) = unpack(path, &bytes, FORMAT)?;
     let damaged = |problem: String| Error::damaged(path, problem);
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let manifest = metadata.metadata().as_ref().and_then(|metadata| metadata.get("manifest"));
-    let manifest = manifest.ok_or_else(|| damaged("it has no manifest".into()))?;
-    let manifest: Manifest = serde_json::from_str(manifest).map_err(|error| damaged(error.to_string()))?;
-    if manifest.format != FORMAT {
-        let problem = format!("format is {:?}, expected {FORMAT:?}", manifest.format);
-        return Err(Error::checkpoint(path, problem));
-    }
-    let mut arrays: Vec<(String, &[u8])> = file.iter().map(|(name, view)| (name.to_owned(), view.data())).collect();
-    arrays.sort();
-    let found = checksum(arrays.iter().map(|(name, bytes)| (name.as_str(), *bytes)));
-    if found != manifest.checksum {
-        return Err(damaged(format!("checksum is {found}, expected {}", manifest.checksum)));
-    }
-    let differing = differing_fields(&identity(&manifest.config), &identity(config));
-    if !differing.is_empty() {
-        let problem = format!("was written under another configuration; differing: {}", differing.join(", "));
-        return Err(Error::checkpoint(path, problem));
-    }
+    let manifest: Manifest = serde_json::from_value(manifest).map_err(|error| damaged(error.to_string()))?;
+    require_same(path, &manifest.config, config)?;
     let array = |name: &str| file.tensor(name).map(|view| view.data()).map_err(|error| damaged(error.to_string()));
     let floats = |name: &str| Ok::<_, Error>(to_floats(array(name)?));
-    let scales =
-        floats("scales")?.chunks_exact(2).map(|pair| GapScale { mean_square: pair[0], weight: pair[1] }).collect();
     learner
-        .restore(floats("theta")?, floats("average")?, scales, array("outer")?, manifest.totals.generation)
+        .restore(learner_state(&file, "").map_err(damaged)?, manifest.totals.generation)
         .map_err(|error| damaged(error.to_string()))?;
+    let good = file.names().iter().any(|name| name.starts_with(GOOD));
+    let good = good.then(|| learner_state(&file, GOOD)).transpose().map_err(damaged)?;
+    let guard = Guard::restored(good, manifest.usual_meta_loss, manifest.rollbacks);
     if manifest.particles.len() as u64 != setting.particles {
         return Err(damaged(format!("{} particles, expected {}", manifest.particles.len(), setting.particles)));
     }
@@ -258,10 +335,10 @@ pub fn read(path: &Path, config: &Config, setting: &Setting, learner: &mut Learn
             saved: counters.saved.map(|record| snapshot(index, "saved", record)).transpose()?,
         });
     }
-    Ok(Restored { totals: manifest.totals, particles })
+    Ok(Restored { totals: manifest.totals, particles, guard })
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {
     let size = fs::metadata(path).map_err(Error::io(path))?.len();
     if size > MAX_FILE_BYTES {
         return Err(Error::checkpoint(path, format!("is {size} bytes long, expected at most {MAX_FILE_BYTES}")));

@@ -20,8 +20,14 @@ Examples:
       three minutes on two cores, ending with a frozen optimizer, a table and a report
   meta_train run meta_train/configs/quick.ron --out runs/wide --set estimator.sigma=0.03 --set seed=2
       the same with two fields changed
+  meta_train watch runs/wide
+      shows the progress of that run in a second terminal
   meta_train resume runs/wide
       goes on where an interrupted run stopped; the result is the same to the bit
+  meta_train resume runs/moved --from 00000300.light.safetensors
+      goes on from a few kilobytes on another machine, with new inner runs
+  meta_train compare runs/quick-1 runs/wide --to compared.html
+      one table and one page of curves for both
 
 Results go to standard output, progress to standard error.
 Exit codes: 0 done (also after an interruption that was saved), 1 failed, 2 wrong usage or configuration.";
@@ -32,13 +38,25 @@ pub enum Command {
     /// Start a run: meta-train, freeze, evaluate, report.
     ///
     /// The run folder receives config.ron (resolved), environment.json, metrics.jsonl, checkpoints/,
-    /// initial.safetensors, learned.safetensors, trials.csv and report.html. Interrupt once (Ctrl-C or SIGTERM)
+    /// events.out.tfevents.meta_train (for TensorBoard), initial.safetensors, learned.safetensors, trials.csv and
+    /// report.html, which is written anew while the run goes on. Interrupt once (Ctrl-C or SIGTERM)
     /// to finish the outer step, write a checkpoint and leave; go on with `resume`.
     Run(RunArgs),
     /// Go on with an interrupted or killed run.
+    ///
+    /// The newest full checkpoint holds the state of every inner run: the result is the same, to the bit, as without
+    /// the interruption. A damaged checkpoint is passed over, with a warning, for the one before.
     Resume {
         /// The run folder.
         run: PathBuf,
+        /// Go on from the newest light checkpoint and begin new inner runs: the result is another one than without the
+        /// interruption. For when the full checkpoints are lost or too large to move.
+        #[arg(long)]
+        restart_unrolls: bool,
+        /// Go on from this light checkpoint (checkpoints/*.light.safetensors), which holds the configuration too, in
+        /// the folder RUN, which must not exist or be empty; inner runs begin anew.
+        #[arg(long, value_name = "FILE", conflicts_with = "restart_unrolls")]
+        from: Option<PathBuf>,
         /// Worker threads; the result does not depend on it [default: all processors].
         #[arg(long, value_name = "N", value_parser = thread_count())]
         workers: Option<usize>,
@@ -69,6 +87,26 @@ pub enum Command {
         /// Worker threads [default: all processors].
         #[arg(long, value_name = "N", value_parser = thread_count())]
         workers: Option<usize>,
+    },
+    /// Show how a run is doing, until it ends; for a second terminal.
+    ///
+    /// Reads metrics.jsonl only, and may be started, stopped and repeated at any time. When standard output is not a
+    /// terminal, it is printed once.
+    Watch {
+        /// The run folder.
+        run: PathBuf,
+        /// Seconds between two looks.
+        #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+        every: f64,
+    },
+    /// Compare runs: how training went and how their frozen optimizers scored.
+    Compare {
+        /// Run folders.
+        #[arg(required = true, num_args = 1..)]
+        runs: Vec<PathBuf>,
+        /// Also write a page with the table and the curves of all runs; must not exist.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
     },
     /// List the families of procedural tasks that a run can draw from, and the named tasks of the evaluation.
     ListFamilies,

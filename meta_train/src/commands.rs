@@ -1,5 +1,6 @@
 //! What each subcommand does, in terms of the library.
 
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use velo_comparison::ron_file;
 use velo_comparison::table::{Align, Table};
 use velo_meta_train::closing::evaluation::{LEARNED, START, evaluate};
 use velo_meta_train::config::{Config, EvaluationConfig, Plan};
+use velo_meta_train::observe::{compare, metrics, watch};
 use velo_meta_train::run::{Ended, Run, RunFolder};
-use velo_meta_train::{Error, closing, throughput};
+use velo_meta_train::{Error, closing, light, throughput};
 use velo_optimizer::LearnedWeights;
 use velo_tasks::TaskConfig;
 use velo_tasks::family::families;
@@ -22,11 +24,16 @@ use crate::interrupt::Interrupt;
 pub fn execute(command: Command) -> Result<()> {
     match command {
         Command::Run(args) => run(args),
-        Command::Resume { run, workers } => resume(&run, worker_count(workers)),
+        Command::Resume { run, restart_unrolls, from: None, workers } => {
+            resume(&run, restart_unrolls, worker_count(workers))
+        }
+        Command::Resume { run, from: Some(file), workers, .. } => go_on_from(&run, &file, worker_count(workers)),
         Command::Export { run, to, workers } => export(&run, &to, worker_count(workers)),
         Command::Evaluate { subject, seeds, steps, workers } => {
             evaluate_frozen(&subject, seeds, steps, worker_count(workers))
         }
+        Command::Watch { run, every } => watch(&run, every),
+        Command::Compare { runs, to } => compare(&runs, to.as_deref()),
         Command::ListFamilies => {
             list_families();
             Ok(())
@@ -69,13 +76,63 @@ fn open(root: &Path) -> Result<(RunFolder, Plan)> {
     Ok((folder, plan))
 }
 
-fn resume(root: &Path, workers: usize) -> Result<()> {
+fn resume(root: &Path, restart_unrolls: bool, workers: usize) -> Result<()> {
     let (folder, plan) = open(root)?;
     let interrupt = Interrupt::listen()?;
     let (theta, tasks) = (plan.initial_theta.clone(), plan.evaluation_tasks.clone());
-    let run = Run::resume(plan, folder, workers, &mut |warning| eprintln!("warning: {warning}"))?;
+    let mut warn = |warning| eprintln!("warning: {warning}");
+    let run = if restart_unrolls {
+        Run::restart_unrolls(plan, folder, workers, &mut warn)?
+    } else {
+        Run::resume(plan, folder, workers, &mut warn)?
+    };
     eprintln!("resuming after outer step {}", run.totals().generation);
     train_and_close(run, &theta, &tasks, workers, &interrupt)
+}
+
+fn go_on_from(root: &Path, file: &Path, workers: usize) -> Result<()> {
+    let light = light::read(file)?;
+    let plan = light.config.clone().check().with_context(|| file.display().to_string())?;
+    let folder = RunFolder::create(root, &plan.config)?;
+    let interrupt = Interrupt::listen()?;
+    let (theta, tasks) = (plan.initial_theta.clone(), plan.evaluation_tasks.clone());
+    eprintln!("going on after outer step {}, with new inner runs", light.totals.generation);
+    let run = Run::from_light(plan, folder, workers, light)?;
+    train_and_close(run, &theta, &tasks, workers, &interrupt)
+}
+
+fn watch(root: &Path, every: f64) -> Result<()> {
+    let pause = Duration::try_from_secs_f64(every).context("--every")?;
+    let (folder, plan) = open(root)?;
+    let total = plan.config.budget.outer_steps;
+    loop {
+        let records = metrics::read_so_far(&folder.metrics())?;
+        let picture = watch::picture(&records, total);
+        if !std::io::stdout().is_terminal() {
+            print!("{picture}");
+            return Ok(());
+        }
+        // Home, then clear what is below: the picture does not flicker as it would on an empty screen.
+        print!("\x1b[H\x1b[J{}\n{picture}", root.display());
+        std::io::stdout().flush()?;
+        if folder.learned().exists() || records.last().is_some_and(|record| record.generation >= total) {
+            return Ok(());
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+fn compare(roots: &[PathBuf], to: Option<&Path>) -> Result<()> {
+    if let Some(to) = to.filter(|to| to.exists()) {
+        return Err(Error::run_folder(to, "already exists; nothing was overwritten").into());
+    }
+    let folders = roots.iter().map(|root| RunFolder::open(root)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let compared = folders.iter().map(compare::Compared::read).collect::<std::result::Result<Vec<_>, _>>()?;
+    print!("{}", compare::table(&compared).to_text());
+    if let Some(to) = to {
+        compare::page(&compared)?.write(to).map_err(Error::from)?;
+    }
+    Ok(())
 }
 
 fn train_and_close(

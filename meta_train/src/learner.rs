@@ -75,6 +75,19 @@ pub struct OuterStep {
     pub diverged: u32,
 }
 
+/// Everything a learner has learned, as plain arrays: what checkpoints hold and rollbacks return to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LearnerState {
+    /// The meta-parameters.
+    pub theta: Vec<f32>,
+    /// Their exponential average.
+    pub average: Vec<f32>,
+    /// Running gap scale per family.
+    pub scales: Vec<GapScale>,
+    /// State of the outer optimizer.
+    pub outer: Vec<u8>,
+}
+
 /// Owner of theta.
 pub struct Learner {
     theta: Vec<f32>,
@@ -125,39 +138,29 @@ impl Learner {
         self.generation
     }
 
-    /// Running gap scale per family.
-    pub fn scales(&self) -> &[GapScale] {
-        &self.scales
+    /// A copy of everything learned so far.
+    pub fn state(&self) -> LearnerState {
+        let (theta, average, scales) = (self.theta.clone(), self.average.clone(), self.scales.clone());
+        LearnerState { theta, average, scales, outer: self.outer.save_state() }
     }
 
-    /// State of the outer optimizer.
-    pub fn outer_state(&self) -> Vec<u8> {
-        self.outer.save_state()
-    }
-
-    /// Continues from saved parts.
+    /// Continues from `state` after `generation` outer steps.
     ///
     /// # Errors
     /// When the parts do not fit this learner; it is unchanged then.
-    pub fn restore(
-        &mut self,
-        theta: Vec<f32>,
-        average: Vec<f32>,
-        scales: Vec<GapScale>,
-        outer_state: &[u8],
-        generation: u64,
-    ) -> Result<(), Error> {
+    pub fn restore(&mut self, state: LearnerState, generation: u64) -> Result<(), Error> {
         for (field, found, expected) in [
-            ("theta", theta.len(), self.theta.len()),
-            ("average", average.len(), self.average.len()),
-            ("scales", scales.len(), self.scales.len()),
+            ("theta", state.theta.len(), self.theta.len()),
+            ("average", state.average.len(), self.average.len()),
+            ("scales", state.scales.len(), self.scales.len()),
         ] {
             if found != expected {
                 return Err(Error::config(field, format!("of length {found}"), format!("length {expected}")));
             }
         }
-        self.outer.load_state(outer_state)?;
-        (self.theta, self.average, self.scales, self.generation) = (theta, average, scales, generation);
+        self.outer.load_state(&state.outer)?;
+        (self.theta, self.average, self.scales) = (state.theta, state.average, state.scales);
+        self.generation = generation;
         Ok(())
     }
 

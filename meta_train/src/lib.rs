@@ -14,7 +14,8 @@
 //! * [`estimator`]: from gaps to gradients (NRES, PES, full-length and truncated ES).
 //! * [`population`]: worker threads over particles.
 //! * [`learner`]: merges contributions, owns theta.
-//! * [`checkpoint`], [`run`]: the whole run, resumable to the bit.
+//! * [`guard`]: notices when theta blows up, and rolls it back.
+//! * [`checkpoint`], [`run`]: the whole run, resumable to the bit; [`light`]: what was learned, in kilobytes.
 //! * [`closing`]: native rate, freezing, evaluation on real data, report.
 //! * [`throughput`]: inner steps per second, and where the time goes.
 //!
@@ -29,7 +30,9 @@ pub mod episode;
 mod error;
 pub mod estimator;
 pub mod families;
+pub mod guard;
 pub mod learner;
+pub mod light;
 pub mod noise;
 pub mod objective;
 pub mod observe;

@@ -98,6 +98,17 @@ impl Population {
         &self.particles
     }
 
+    /// Gives up every running episode and every state to return to; each particle begins its next episode.
+    pub fn restart_episodes(&mut self) {
+        for particle in &mut self.particles {
+            particle.saved = None;
+            if particle.live.take().is_some() {
+                particle.episode += 1;
+            }
+            particle.episode_start = particle.window;
+        }
+    }
+
     /// Trains every particle for one window around `theta`.
     pub fn run_generation(&mut self, theta: &[f32]) -> Generation {
         let theta: Arc<[f32]> = theta.into();

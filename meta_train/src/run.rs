@@ -11,19 +11,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use velo_comparison::environment::Environment;
 use velo_comparison::{atomic_file, ron_file, run_folder};
 
-use crate::Error;
 use crate::checkpoint::{self, Totals};
 use crate::config::{Config, Plan};
-use crate::learner::Learner;
-use crate::observe::metrics::{MetricsFile, Record};
+use crate::guard::{Guard, MOST_ROLLBACKS};
+use crate::learner::{Learner, OuterStep};
+use crate::light::{self, Light};
+use crate::observe::metrics::{self, MetricsFile, Record};
 use crate::observe::progress::Progress;
+use crate::observe::tensorboard::EventFile;
 use crate::population::Population;
 use crate::unroll::{Particle, Setting};
+use crate::{Error, closing};
+
+/// Least time between two versions of the report of a running run.
+const REPORT_EVERY: Duration = Duration::from_secs(20);
 
 /// Paths inside a run folder.
 #[derive(Debug, Clone)]
@@ -73,6 +79,11 @@ impl RunFolder {
         self.root.join("metrics.jsonl")
     }
 
+    /// What TensorBoard shows.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events.out.tfevents.meta_train")
+    }
+
     /// The checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.root.join("checkpoints")
@@ -106,9 +117,11 @@ pub struct Run {
     config: Config,
     setting: Arc<Setting>,
     learner: Learner,
+    guard: Guard,
     population: Population,
     totals: Totals,
     metrics: MetricsFile,
+    events: EventFile,
 }
 
 impl Run {
@@ -120,7 +133,53 @@ impl Run {
         plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;
         let learner = new_learner(&plan)?;
         let particles = (0..plan.setting.particles).map(Particle::new).collect();
-        Self::assemble(plan, folder, workers, learner, particles, Totals::default())
+        Self::assemble(plan, folder, workers, learner, Guard::default(), particles, Totals::default())
+    }
+
+    /// A run that goes on from its newest readable light checkpoint, with new unrolls.
+    ///
+    /// # Errors
+    /// When there is none, or it was written under another configuration.
+    pub fn restart_unrolls(
+        plan: Plan,
+        folder: RunFolder,
+        workers: usize,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Self, Error> {
+        let mut damage = None;
+        for path in light::list(&folder.checkpoints())? {
+            match light::read(&path) {
+                Ok(found) => {
+                    checkpoint::require_same(&path, &found.config, &plan.config)?;
+                    checkpoint::forget_after(&folder.checkpoints(), found.totals.generation)?;
+                    return Self::from_light(plan, folder, workers, found);
+                }
+                Err(error @ Error::DamagedCheckpoint { .. }) => {
+                    warn(format!("{error}; going back to the previous one"));
+                    damage = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(damage.unwrap_or_else(|| Error::run_folder(folder.root(), "has no light checkpoint to go on from")))
+    }
+
+    /// A run that goes on from `light` with new unrolls; it leaves a full checkpoint at once.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit the plan, or threads or files cannot be made.
+    pub fn from_light(mut plan: Plan, folder: RunFolder, workers: usize, light: Light) -> Result<Self, Error> {
+        plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;
+        let mut learner = new_learner(&plan)?;
+        let particles = light.particles(plan.setting.particles);
+        let mut totals = light.totals;
+        // Metrics that stayed behind on another machine are not waited for.
+        let found = fs::metadata(folder.metrics()).map_or(0, |file| file.len());
+        totals.metrics_bytes = totals.metrics_bytes.min(found);
+        learner.restore(light.state, totals.generation)?;
+        let mut run = Self::assemble(plan, folder, workers, learner, Guard::default(), particles, totals)?;
+        run.save()?;
+        Ok(run)
     }
 
     /// A run as its newest readable checkpoint left it; from the start when there is none yet.
@@ -151,7 +210,15 @@ impl Run {
             let mut learner = new_learner(&plan)?;
             match checkpoint::read(path, &plan.config, &plan.setting, &mut learner) {
                 Ok(restored) => {
-                    return Self::assemble(plan, folder, workers, learner, restored.particles, restored.totals);
+                    return Self::assemble(
+                        plan,
+                        folder,
+                        workers,
+                        learner,
+                        restored.guard,
+                        restored.particles,
+                        restored.totals,
+                    );
                 }
                 Err(error @ Error::DamagedCheckpoint { .. }) => {
                     if let Some(previous) = checkpoints.get(index + 1) {
@@ -170,13 +237,15 @@ impl Run {
         folder: RunFolder,
         workers: usize,
         learner: Learner,
+        guard: Guard,
         particles: Vec<Particle>,
         totals: Totals,
     ) -> Result<Self, Error> {
         let metrics = MetricsFile::open(&folder.metrics(), totals.metrics_bytes)?;
+        let events = EventFile::create(&folder.events(), totals.seconds, &metrics::read(&folder.metrics())?)?;
         let setting = Arc::new(plan.setting);
         let population = Population::new(particles, workers, &setting)?;
-        Ok(Self { folder, config: plan.config, setting, learner, population, totals, metrics })
+        Ok(Self { folder, config: plan.config, setting, learner, guard, population, totals, metrics, events })
     }
 
     /// The run's folder.
@@ -212,6 +281,7 @@ impl Run {
         let total = self.config.budget.outer_steps;
         let mut progress = Progress::new(self.totals.generation, total);
         let mut saved = self.totals.generation;
+        let mut reported = Instant::now();
         let ended = loop {
             if self.totals.generation >= total {
                 break Ended::Finished;
@@ -225,8 +295,17 @@ impl Run {
             let record = self.outer_step(&progress)?;
             progress.update(&record);
             if self.totals.generation.is_multiple_of(self.config.checkpoints.every) {
-                self.save()?;
-                saved = self.totals.generation;
+                match self.save() {
+                    Ok(()) => saved = self.totals.generation,
+                    // The disk may have room again at the next one; the last checkpoint is still there.
+                    Err(error) => progress.say(&format!("warning: no checkpoint was written: {error}")),
+                }
+            }
+            if reported.elapsed() >= REPORT_EVERY {
+                if let Err(error) = closing::report::write_running(self) {
+                    progress.say(&format!("warning: the report was not updated: {error}"));
+                }
+                reported = Instant::now();
             }
         };
         progress.finish();
@@ -248,7 +327,16 @@ impl Run {
             let reason = format!("every particle failed in outer step {}: {}", self.totals.generation, lost.reason);
             return Err(Error::run_folder(self.folder.root(), reason));
         }
+        let before = self.learner.state();
         let outcome = self.learner.step(&generation.reports, &self.setting)?;
+        let said_something = generation.reports.iter().flatten().any(|report| !report.segments.is_empty());
+        let meta_loss = said_something.then_some(outcome.meta_loss);
+        let worst = self.setting.stage(self.totals.generation).objective.worst();
+        let judged = self.guard.judge_meta_loss(before, meta_loss, worst);
+        let judged = judged.and_then(|()| self.guard.judge_theta(self.learner.theta()));
+        if let Err(problem) = &judged {
+            self.roll_back(problem, &outcome, progress)?;
+        }
         let inner_steps = 2 * generation.reports.iter().flatten().map(|report| report.steps).sum::<u64>();
         let seconds = start.elapsed().as_secs_f64();
         self.totals.generation = self.learner.generation();
@@ -264,18 +352,39 @@ impl Run {
             ended: 2 * outcome.episodes,
             dropped: outcome.dropped,
             lost: generation.lost.len() as u32,
-            inner_steps_per_second: inner_steps as f64 / seconds,
+            rolled_back: judged.is_err(),
+            // A generation that the clock did not see has no rate.
+            inner_steps_per_second: if seconds > 0.0 { inner_steps as f64 / seconds } else { 0.0 },
             seconds: self.totals.seconds,
         };
         self.metrics.append(&record)?;
+        self.events.append(&record)?;
         Ok(record)
+    }
+
+    fn roll_back(&mut self, problem: &str, outcome: &OuterStep, progress: &Progress) -> Result<(), Error> {
+        let step = self.learner.generation();
+        if !self.guard.roll_back(&mut self.learner)? {
+            let reason = format!(
+                "theta blew up in outer step {step}: {problem} (gradient norm {:.3e}); it was rolled back {MOST_ROLLBACKS} \
+                 times in vain: lower outer.learning_rate or estimator.sigma",
+                outcome.gradient_norm
+            );
+            return Err(Error::run_folder(self.folder.root(), reason));
+        }
+        self.population.restart_episodes();
+        progress
+            .say(&format!("theta blew up in outer step {step} and was rolled back to the last good one: {problem}"));
+        Ok(())
     }
 
     fn save(&mut self) -> Result<(), Error> {
         self.totals.metrics_bytes = self.metrics.sync()?;
         let keep = self.config.checkpoints.keep;
-        let particles = self.population.particles();
-        checkpoint::write(&self.folder.checkpoints(), &self.config, self.totals, &self.learner, particles, keep)?;
+        let (folder, particles) = (self.folder.checkpoints(), self.population.particles());
+        // The light one first: what a full disk has room for is then the newest.
+        light::write(&folder, &self.config, self.totals, &self.learner, particles, keep)?;
+        checkpoint::write(&folder, &self.config, self.totals, &self.learner, &self.guard, particles, keep)?;
         Ok(())
     }
 }

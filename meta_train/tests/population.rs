@@ -7,6 +7,7 @@ use std::sync::Arc;
 use support::{bowl_plan, small_config};
 use velo_meta_train::config::Config;
 use velo_meta_train::estimator::{Method, Position};
+use velo_meta_train::guard::{Guard, MOST_ROLLBACKS};
 use velo_meta_train::population::Population;
 use velo_meta_train::run::new_learner;
 use velo_meta_train::unroll::{Particle, Scratch, SegmentGap, WindowReport};
@@ -59,6 +60,53 @@ fn a_lost_particle_is_reported_with_its_reason_and_restarted_in_its_next_episode
         assert_eq!(lost.reason, "panicked: the fuse of this task has blown");
         let particle = &population.particles()[lost.particle as usize];
         assert_eq!((particle.episode, particle.window), (lost.episode + 1, lost.window + 1));
+    }
+}
+
+#[test]
+fn a_blow_up_is_rolled_back_to_the_last_good_generation_and_training_goes_on_from_there() {
+    let plan = bowl_plan(small_config(), None);
+    let mut learner = new_learner(&plan).unwrap();
+    let mut guard = Guard::default();
+    let start = learner.state();
+    learner.step(&[report(0, 0.3)], &plan.setting).unwrap();
+    guard.judge_meta_loss(start, Some(-2.0), 1.0).unwrap();
+    let good = learner.state();
+    guard.judge_meta_loss(good.clone(), Some(-2.0), 1.0).unwrap();
+    for _ in 0..3 {
+        let before = learner.state();
+        learner.step(&[report(0, 0.3)], &plan.setting).unwrap();
+        assert!(guard.judge_meta_loss(before, Some(0.9), 1.0).is_err());
+        assert!(guard.roll_back(&mut learner).unwrap());
+        assert_eq!(learner.state(), good);
+        guard.judge_meta_loss(learner.state(), Some(-2.0), 1.0).unwrap();
+    }
+    assert_eq!(learner.generation(), 4, "the clock of perturbations goes on");
+}
+
+#[test]
+fn a_run_that_blows_up_again_and_again_gives_up() {
+    let plan = bowl_plan(small_config(), None);
+    let mut learner = new_learner(&plan).unwrap();
+    let mut guard = Guard::default();
+    guard.judge_meta_loss(learner.state(), Some(-2.0), 1.0).unwrap();
+    let rolled_back = (0..20).take_while(|_| guard.roll_back(&mut learner).unwrap()).count();
+    assert_eq!(rolled_back, MOST_ROLLBACKS as usize);
+}
+
+#[test]
+fn restarted_episodes_are_ones_that_no_particle_has_had() {
+    let plan = bowl_plan(small_config(), None);
+    let theta = plan.initial_theta.clone();
+    let particles = (0..plan.setting.particles).map(Particle::new).collect();
+    let mut population = Population::new(particles, 2, &Arc::new(plan.setting)).unwrap();
+    population.run_generation(&theta);
+    let live: Vec<(u64, bool)> =
+        population.particles().iter().map(|particle| (particle.episode, particle.live.is_some())).collect();
+    population.restart_episodes();
+    for (particle, (episode, was_live)) in population.particles().iter().zip(live) {
+        assert!(particle.live.is_none());
+        assert_eq!((particle.episode, particle.episode_start), (episode + u64::from(was_live), particle.window));
     }
 }
 

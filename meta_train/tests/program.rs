@@ -110,11 +110,17 @@ fn assert_same_outcome(run: &Path, reference: &Path) {
     assert_eq!(metrics_without_time(run), metrics_without_time(reference));
 }
 
-fn checkpoints(run: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        fs::read_dir(run.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
+/// Full checkpoints, or light ones, oldest first.
+fn checkpoints_of_kind(run: &Path, light: bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(run.join("checkpoints")).unwrap();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| text(path).ends_with(".light.safetensors") == light);
     found.sort();
     found
+}
+
+fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    checkpoints_of_kind(run, false)
 }
 
 #[test]
@@ -206,6 +212,87 @@ fn a_damaged_checkpoint_is_passed_over_with_a_warning_for_the_one_before() {
         "{message}"
     );
     assert!(!exported.exists());
+}
+
+#[test]
+fn a_light_checkpoint_is_small_and_a_run_goes_on_from_it_in_place_and_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, moved) = (folder.path().join("run"), folder.path().join("moved"));
+    train(&run, "2");
+    let [before, newest] = checkpoints_of_kind(&run, true).try_into().expect("as many are kept as full ones");
+    assert!(fs::metadata(&newest).unwrap().len() < 20_000);
+    assert!(text(&newest).ends_with("00000080.light.safetensors"), "{}", newest.display());
+    succeed(&["resume", text(&moved), "--from", text(&before), "--workers", "1"]);
+    assert_eq!(checkpoints(&moved).len(), 2, "a full checkpoint was left at once");
+    assert_eq!(outer_steps(&moved), 3, "the steps after the 77th");
+    refused(&["resume", text(&moved), "--from", text(&before)], 2, &["already exists and is not empty"]);
+    fs::remove_file(&newest).unwrap();
+    for path in checkpoints(&run) {
+        fs::remove_file(path).unwrap();
+    }
+    let learned = theta(&run);
+    succeed(&["resume", text(&run), "--restart-unrolls", "--workers", "2"]);
+    assert_eq!(outer_steps(&run), 80);
+    assert_ne!(theta(&run), learned, "new inner runs say something else");
+    assert!(theta(&run) == theta(&moved), "the same in both places, with any number of workers");
+}
+
+#[test]
+fn a_damaged_light_checkpoint_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&run, "2");
+    let newest = checkpoints_of_kind(&run, true).pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    let out = folder.path().join("out");
+    refused(&["resume", text(&out), "--from", text(&newest)], 1, &["00000080.light", "the checkpoint is damaged"]);
+    assert!(!out.exists());
+    let other = checkpoints(&run).pop().unwrap();
+    refused(&["resume", text(&out), "--from", text(&other)], 1, &["format is", "expected", "light checkpoint"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_finds_no_room_leaves_the_last_good_one_from_which_the_run_ends_with_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reference, run) = (folder.path().join("reference"), folder.path().join("run"));
+    train(&reference, "2");
+    let mut child = start(&training_arguments(&run, "2"));
+    assert!(wait_for(&mut child, &run, 20), "the run is too short to be interrupted");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let survivors = checkpoints(&run);
+    // Files may grow to 64 blocks: enough for metrics and what was learned, not for a population.
+    let limited = "trap '' XFSZ; ulimit -f 64; exec \"$0\" resume \"$1\"";
+    let script = ["-c", limited, env!("CARGO_BIN_EXE_meta_train"), text(&run)];
+    let output = Command::new("sh").args(script).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("warning: no checkpoint was written: "), "{message}");
+    assert!(message.contains("error: ") && message.contains("checkpoints/00000080.safetensors"), "{message}");
+    assert_eq!(checkpoints(&run), survivors);
+    succeed(&["resume", text(&run)]);
+    assert_same_outcome(&run, &reference);
+}
+
+#[test]
+fn runs_are_watched_and_compared_from_what_they_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&run, "2");
+    let watched = String::from_utf8(succeed(&["watch", text(&run)]).stdout).unwrap();
+    assert!(watched.contains("80/80 outer steps, 0 s left"), "{watched}");
+    let page = folder.path().join("compared.html");
+    let compared = succeed(&["compare", text(&run), text(&run), "--to", text(&page)]);
+    let compared = String::from_utf8(compared.stdout).unwrap();
+    assert_eq!(compared.matches(text(&run)).count(), 2, "{compared}");
+    assert_eq!(fs::read_to_string(&page).unwrap().matches("<svg").count(), 2);
+    refused(&["compare", text(&run), "--to", text(&page)], 2, &["compared.html: already exists"]);
+    let events = fs::read(run.join("events.out.tfevents.meta_train")).unwrap();
+    let tag = b"training/meta_loss";
+    assert_eq!(events.windows(tag.len()).filter(|window| window == tag).count(), 80);
 }
 
 #[test]

@@ -38,13 +38,20 @@ enum Block {
 #[derive(Debug, Clone)]
 pub struct Page {
     title: String,
+    reload_seconds: Option<u32>,
     blocks: Vec<Block>,
 }
 
 impl Page {
     /// An empty page.
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), blocks: Vec::new() }
+        Self { title: title.into(), reload_seconds: None, blocks: Vec::new() }
+    }
+
+    /// Lets a browser load the page again every so many seconds: it will be written anew.
+    pub fn reloading(mut self, seconds: u32) -> Self {
+        self.reload_seconds = Some(seconds);
+        self
     }
 
     /// Begins a section with a heading.
@@ -94,7 +101,11 @@ impl Page {
         let blocks = Value::from(Serde(&self.blocks));
         environment
             .get_template("page.html")
-            .and_then(|template| template.render(context! { title => self.title.as_str(), headings, blocks }))
+            .and_then(|template| {
+                template.render(
+                    context! { title => self.title.as_str(), reload_seconds => self.reload_seconds, headings, blocks },
+                )
+            })
             .expect("the template uses only what it is given")
     }
 

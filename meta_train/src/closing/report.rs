@@ -11,17 +11,47 @@ use crate::run::Run;
 /// Outer steps are averaged into this many points.
 const POINTS: usize = 60;
 
+/// Seconds after which a browser loads the report of a running run again.
+const RELOAD_SECONDS: u32 = 20;
+
 /// Writes the report of a finished run.
 ///
 /// # Errors
 /// When the metrics cannot be read, a figure cannot be drawn or the file cannot be written.
 pub fn write(run: &Run, evaluation: Option<&Evaluation>) -> Result<(), Error> {
+    let mut page = training(run, Page::new("Meta-training of a learned optimizer"))?;
+    if let Some(evaluation) = evaluation {
+        page = evaluation.add_sections(page)?;
+    }
+    let page = configuration(run, page)?;
+    page.write_figures(run.folder().root().join("figures"))?;
+    Ok(page.write(run.folder().root().join("report.html"))?)
+}
+
+/// Writes the report of a run that goes on; a browser that shows it loads it again by itself.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_running(run: &Run) -> Result<(), Error> {
+    let page = Page::new("Meta-training of a learned optimizer (running)").reloading(RELOAD_SECONDS);
+    let page = configuration(run, training(run, page)?)?;
+    Ok(page.write(run.folder().root().join("report.html"))?)
+}
+
+fn configuration(run: &Run, page: Page) -> Result<Page, Error> {
+    let path = run.folder().config();
+    let config = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    Ok(page.section("Configuration").preformatted(config))
+}
+
+/// How training went so far.
+fn training(run: &Run, page: Page) -> Result<Page, Error> {
     let records = metrics::read(&run.folder().metrics())?;
     let totals = run.totals();
-    let (config, folder) = (run.config(), run.folder());
+    let config = run.config();
     let ended: u32 = records.iter().map(|record| record.ended).sum();
     let diverged: u32 = records.iter().map(|record| record.diverged).sum();
-    let mut page = Page::new("Meta-training of a learned optimizer").section("Meta-training").paragraph(format!(
+    let mut page = page.section("Meta-training").paragraph(format!(
         "{} outer steps, {} inner steps in {:.0} s of training ({:.0} per second); {} of {} inner runs diverged. \
          Architecture {}, estimator {:?} with {} antithetic pairs, sigma {}, windows of {} steps, horizons {} to {}.",
         totals.generation,
@@ -49,6 +79,18 @@ pub fn write(run: &Run, evaluation: Option<&Evaluation>) -> Result<(), Error> {
                  Lower is better; it moves with the tasks that happen to be drawn.",
             ),
             (
+                "Throughput",
+                "inner steps per second",
+                averages(&records, |record| record.inner_steps_per_second),
+                "Both sides of all pairs, outer step included; evaluations and checkpoints are not.",
+            ),
+            (
+                "Diverged runs",
+                "share of the runs that ended",
+                averages(&records, |record| f64::from(record.diverged) / f64::from(record.ended.max(1))),
+                "Inner runs that were given up because their loss left all bounds, among those that ended.",
+            ),
+            (
                 "Signal of the meta-gradient",
                 "signal to noise",
                 averages(&records, |record| f64::from(record.signal_to_noise)),
@@ -67,17 +109,11 @@ pub fn write(run: &Run, evaluation: Option<&Evaluation>) -> Result<(), Error> {
             page = page.figure(curves.to_svg()?, caption);
         }
     }
-    if let Some(evaluation) = evaluation {
-        page = evaluation.add_sections(page)?;
-    }
-    let config = std::fs::read_to_string(folder.config()).map_err(Error::io(&folder.config()))?;
-    page = page.section("Configuration").preformatted(config);
-    page.write_figures(folder.root().join("figures"))?;
-    Ok(page.write(folder.root().join("report.html"))?)
+    Ok(page)
 }
 
 /// Mean and standard deviation over groups of neighbouring records, against millions of inner steps.
-fn averages(records: &[Record], value: impl Fn(&Record) -> f64) -> Vec<Point> {
+pub(crate) fn averages(records: &[Record], value: impl Fn(&Record) -> f64) -> Vec<Point> {
     let group = records.len().div_ceil(POINTS);
     let point = |records: &[Record]| {
         let count = records.len() as f64;

@@ -32,6 +32,9 @@ pub struct Record {
     pub dropped: u32,
     /// Particles lost to a failure.
     pub lost: u32,
+    /// Whether theta had blown up and was rolled back.
+    #[serde(default)]
+    pub rolled_back: bool,
     /// Throughput of this step.
     pub inner_steps_per_second: f64,
     /// Seconds of training so far.
@@ -101,11 +104,27 @@ pub fn read(path: &Path) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
+/// The whole lines of a file that may be written to at this moment, or not exist yet.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_so_far(path: &Path) -> Result<Vec<Record>, Error> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let parsed = |(number, line)| {
+        serde_json::from_str(line).map_err(|error| Error::run_folder(path, format!("line {}: {error}", number + 1)))
+    };
+    whole.lines().enumerate().map(parsed).collect()
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn record(generation: u64) -> Record {
+    pub(crate) fn record(generation: u64) -> Record {
         Record {
             generation,
             inner_steps: 10,
@@ -116,6 +135,7 @@ mod tests {
             ended: 2,
             dropped: 0,
             lost: 0,
+            rolled_back: false,
             inner_steps_per_second: 1e5,
             seconds: 0.1,
         }
@@ -134,6 +154,16 @@ mod tests {
         file.append(&record(3)).unwrap();
         let generations: Vec<u64> = read(&path).unwrap().iter().map(|record| record.generation).collect();
         assert_eq!(generations, [1, 3]);
+    }
+
+    #[test]
+    fn a_line_that_is_still_being_written_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        assert_eq!(read_so_far(&path).unwrap(), []);
+        let line = serde_json::to_string(&record(1)).unwrap();
+        std::fs::write(&path, format!("{line}\n{}", &line[..9])).unwrap();
+        assert_eq!(read_so_far(&path).unwrap(), [record(1)]);
     }
 
     #[test]

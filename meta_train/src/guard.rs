@@ -1,0 +1,158 @@
+//! Notices when theta blows up, and knows where to go back to.
+//!
+//! A generation is judged twice. Its meta-loss says how theta did, before the step; theta itself is looked at
+//! after the step:
+//!
+//! ```text
+//! blown up:  meta-loss not finite, or above both usual + 2 and worst - 0.5     usual ← 0.9 usual + 0.1 meta-loss
+//!            an entry of theta not finite, or ‖θ‖ above 100 (1 + ‖θ at the last good generation‖)
+//! ```
+//!
+//! `worst` is the score of a diverged run: a meta-loss that near to it says that almost all runs of the generation
+//! fail, which neither a hard draw of tasks nor a change of stage explains.
+//!
+//! The last good generation is the newest theta whose meta-loss was in bounds. A rollback restores it with the
+//! state of the outer optimizer; the unrolls, which a bad theta has spoilt, start new episodes. All of it follows
+//! from what the population reported, so it is the same on any number of workers, and after a resume, for which
+//! checkpoints hold the guard. A run that blows up again and again ends with an error that says so.
+
+use crate::learner::{Learner, LearnerState};
+
+/// Rise above the usual meta-loss that no ordinary draw of tasks explains.
+const LARGEST_RISE: f32 = 2.0;
+
+/// A mean score that near to the worst one says that almost all runs fail.
+const NEAR_WORST: f32 = 0.5;
+
+/// Growth of theta's norm since the last good generation that no ordinary step explains.
+const LARGEST_GROWTH: f64 = 100.0;
+
+/// Weight of the newest generation in the usual meta-loss.
+const NEWEST: f32 = 0.1;
+
+/// Rollbacks without a good generation between them, after which a run gives up.
+pub const MOST_ROLLBACKS: u32 = 10;
+
+/// The last good generation, and what is usual.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Guard {
+    good: Option<LearnerState>,
+    usual_meta_loss: Option<f32>,
+    rollbacks: u32,
+}
+
+impl Guard {
+    /// A guard as a checkpoint holds it.
+    pub fn restored(good: Option<LearnerState>, usual_meta_loss: Option<f32>, rollbacks: u32) -> Self {
+        Self { good, usual_meta_loss, rollbacks }
+    }
+
+    /// The last good generation, if there was one.
+    pub fn good(&self) -> Option<&LearnerState> {
+        self.good.as_ref()
+    }
+
+    /// Smoothed meta-loss of good generations.
+    pub fn usual_meta_loss(&self) -> Option<f32> {
+        self.usual_meta_loss
+    }
+
+    /// Rollbacks since the last good generation.
+    pub fn rollbacks(&self) -> u32 {
+        self.rollbacks
+    }
+
+    /// Judges the meta-loss of the theta in `before`, a copy from before its step: in bounds it becomes the last
+    /// good generation, otherwise the reason is returned. A generation in which no run reached its end may have
+    /// no meta-loss to judge. `worst` is the score of a diverged run.
+    ///
+    /// # Errors
+    /// What is out of bounds.
+    pub fn judge_meta_loss(&mut self, before: LearnerState, meta_loss: Option<f32>, worst: f32) -> Result<(), String> {
+        if let Some(meta_loss) = meta_loss {
+            let usual = self.usual_meta_loss;
+            let bound = usual.map_or(f32::INFINITY, |usual| (usual + LARGEST_RISE).max(worst - NEAR_WORST));
+            if !meta_loss.is_finite() || meta_loss > bound {
+                return Err(format!("the meta-loss is {meta_loss}, expected a finite number up to {bound}"));
+            }
+            self.usual_meta_loss = Some(usual.map_or(meta_loss, |usual| usual + NEWEST * (meta_loss - usual)));
+        }
+        self.good = Some(before);
+        Ok(())
+    }
+
+    /// Judges theta after its step.
+    ///
+    /// # Errors
+    /// What is out of bounds.
+    pub fn judge_theta(&mut self, theta: &[f32]) -> Result<(), String> {
+        let bound = LARGEST_GROWTH * (1.0 + self.good.as_ref().map_or(f64::INFINITY, |good| norm(&good.theta)));
+        let found = norm(theta);
+        // Not `found > bound`: a NaN has to end up here too.
+        if !(found.is_finite() && found <= bound) {
+            return Err(format!("the norm of theta is {found:.4e}, expected a finite number up to {bound:.4e}"));
+        }
+        self.rollbacks = 0;
+        Ok(())
+    }
+
+    /// Puts `learner` back to the last good generation, its clock going on; false when the run should give up.
+    ///
+    /// # Errors
+    /// When the learner refuses the state, which was its own.
+    pub fn roll_back(&mut self, learner: &mut Learner) -> Result<bool, crate::Error> {
+        self.rollbacks += 1;
+        // What is usual may have changed for good; the next generation says it anew.
+        self.usual_meta_loss = None;
+        match &self.good {
+            Some(good) if self.rollbacks <= MOST_ROLLBACKS => {
+                let generation = learner.generation();
+                learner.restore(good.clone(), generation)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(value: f32) -> LearnerState {
+        LearnerState { theta: vec![value; 4], average: vec![value; 4], scales: Vec::new(), outer: Vec::new() }
+    }
+
+    #[test]
+    fn a_meta_loss_far_above_the_usual_and_near_the_worst_is_a_blow_up_and_leaves_the_last_good_generation() {
+        let mut guard = Guard::default();
+        guard.judge_meta_loss(state(1.0), Some(-2.0), 1.0).unwrap();
+        guard.judge_meta_loss(state(2.0), Some(0.4), 1.0).expect("a hard draw, but half a nat from the worst");
+        let problem = guard.judge_meta_loss(state(3.0), Some(0.75), 1.0).unwrap_err();
+        assert!(problem.contains("0.75") && problem.contains("0.5"), "{problem}");
+        assert!(guard.judge_meta_loss(state(3.0), Some(f32::NAN), 1.0).is_err());
+        assert_eq!(guard.good(), Some(&state(2.0)));
+    }
+
+    #[test]
+    fn a_generation_without_a_meta_loss_changes_nothing_about_what_is_usual() {
+        let mut guard = Guard::default();
+        guard.judge_meta_loss(state(1.0), Some(-2.0), 1.0).unwrap();
+        guard.judge_meta_loss(state(2.0), None, 1.0).unwrap();
+        assert_eq!((guard.usual_meta_loss(), guard.good()), (Some(-2.0), Some(&state(2.0))));
+    }
+
+    #[test]
+    fn theta_may_grow_but_neither_explode_nor_cease_to_be_numbers() {
+        let mut guard = Guard::default();
+        guard.judge_meta_loss(state(1.0), Some(0.0), 1.0).unwrap();
+        guard.judge_theta(&[20.0; 4]).unwrap();
+        for value in [1e3, f32::NAN, f32::INFINITY] {
+            assert!(guard.judge_theta(&[value, 1.0, 1.0, 1.0]).is_err(), "{value}");
+        }
+    }
+}

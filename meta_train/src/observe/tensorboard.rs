@@ -1,0 +1,170 @@
+//! A TensorBoard event file: the numbers of `metrics.jsonl` as scalars over outer steps.
+//!
+//! The file is a sequence of records, each
+//!
+//! ```text
+//! length: u64 | masked crc32c of length: u32 | event | masked crc32c of event: u32        little-endian
+//! masked(c) = rotate_right(c, 15) + 0xa282ead8
+//! ```
+//!
+//! and an event is a protobuf message: wall time (field 1), step (2), and either the file's version (3) or a summary
+//! (5) of tagged values. Everything in it follows from `metrics.jsonl`, so resuming writes it anew from there.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::metrics::Record;
+use crate::Error;
+
+/// Appends events.
+#[derive(Debug)]
+pub struct EventFile {
+    path: PathBuf,
+    writer: BufWriter<File>,
+    /// Seconds since the epoch at which training would have begun without interruptions.
+    began: f64,
+}
+
+impl EventFile {
+    /// Writes `path` anew with `records`, of a run that has trained for `seconds`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(path: &Path, seconds: f64, records: &[Record]) -> Result<Self, Error> {
+        let file = File::create(path).map_err(Error::io(path))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let mut events = Self { path: path.to_owned(), writer: BufWriter::new(file), began: now - seconds };
+        let mut first = Vec::new();
+        double(&mut first, 1, events.began);
+        bytes(&mut first, 3, b"brain.Event:2");
+        events.write(&first)?;
+        records.iter().try_for_each(|record| events.write(&event(events.began, record)))?;
+        events.flush()?;
+        Ok(events)
+    }
+
+    /// Appends the scalars of one outer step.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append(&mut self, record: &Record) -> Result<(), Error> {
+        self.write(&event(self.began, record))?;
+        self.flush()
+    }
+
+    fn write(&mut self, event: &[u8]) -> Result<(), Error> {
+        self.writer.write_all(&framed(event)).map_err(Error::io(&self.path))
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.writer.flush().map_err(Error::io(&self.path))
+    }
+}
+
+/// The event of one outer step.
+fn event(began: f64, record: &Record) -> Vec<u8> {
+    let scalars = [
+        ("training/meta_loss", record.meta_loss),
+        ("training/gradient_norm", record.gradient_norm),
+        ("training/signal_to_noise", record.signal_to_noise),
+        ("runs/diverged_share", record.diverged as f32 / record.ended.max(1) as f32),
+        ("runs/dropped", record.dropped as f32),
+        ("runs/lost", record.lost as f32),
+        ("runs/rolled_back", f32::from(u8::from(record.rolled_back))),
+        ("speed/inner_steps_per_second", record.inner_steps_per_second as f32),
+        ("speed/inner_steps", record.inner_steps as f32),
+    ];
+    let mut summary = Vec::new();
+    for (tag, scalar) in scalars {
+        let mut value = Vec::new();
+        bytes(&mut value, 1, tag.as_bytes());
+        value.push(field(2, 5));
+        value.extend(scalar.to_le_bytes());
+        bytes(&mut summary, 1, &value);
+    }
+    let mut event = Vec::new();
+    double(&mut event, 1, began + record.seconds);
+    event.push(field(2, 0));
+    varint(&mut event, record.generation);
+    bytes(&mut event, 5, &summary);
+    event
+}
+
+/// The key of protobuf field `number` (up to 15) with a wire type.
+fn field(number: u8, wire_type: u8) -> u8 {
+    number << 3 | wire_type
+}
+
+fn double(message: &mut Vec<u8>, number: u8, value: f64) {
+    message.push(field(number, 1));
+    message.extend(value.to_le_bytes());
+}
+
+fn bytes(message: &mut Vec<u8>, number: u8, value: &[u8]) {
+    message.push(field(number, 2));
+    varint(message, value.len() as u64);
+    message.extend(value);
+}
+
+fn varint(message: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        message.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    message.push(value as u8);
+}
+
+fn framed(event: &[u8]) -> Vec<u8> {
+    let length = (event.len() as u64).to_le_bytes();
+    let mut record = Vec::with_capacity(event.len() + 16);
+    record.extend(length);
+    record.extend(masked_crc32c(&length).to_le_bytes());
+    record.extend(event);
+    record.extend(masked_crc32c(event).to_le_bytes());
+    record
+}
+
+fn masked_crc32c(data: &[u8]) -> u32 {
+    crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// The Castagnoli checksum, bit by bit: events are a few hundred bytes.
+fn crc32c(data: &[u8]) -> u32 {
+    let shifted = |crc: u32| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+    !data.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| shifted(crc)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::tests::record;
+
+    #[test]
+    fn the_checksum_of_nine_digits_is_the_published_one() {
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
+    }
+
+    #[test]
+    fn varints_carry_seven_bits_per_byte() {
+        let mut message = Vec::new();
+        varint(&mut message, 300);
+        assert_eq!(message, [0xac, 0x02]);
+    }
+
+    #[test]
+    fn writing_anew_from_the_metrics_gives_the_file_that_appending_gave() {
+        let folder = tempfile::tempdir().unwrap();
+        let (appended, anew) = (folder.path().join("appended"), folder.path().join("anew"));
+        let records = [record(1), record(200)];
+        let mut file = EventFile::create(&appended, 0.0, &[]).unwrap();
+        records.iter().for_each(|record| file.append(record).unwrap());
+        EventFile::create(&anew, 0.0, &records).unwrap();
+        let (appended, anew) = (std::fs::read(appended).unwrap(), std::fs::read(anew).unwrap());
+        assert_eq!(appended.len(), anew.len());
+        let tag = b"training/meta_loss";
+        assert_eq!(anew.windows(tag.len()).filter(|window| window == tag).count(), 2);
+    }
+}

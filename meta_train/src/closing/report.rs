@@ -31,7 +31,7 @@ pub fn write(run: &Run, evaluation: Option<&Evaluation>) -> Result<(), Error> {
 /// Writes the report of a run that goes on; a browser that shows it loads it again by itself.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_running(run: &Run) -> Result<(), Error> {
     let page = Page::new("Meta-training of a learned optimizer (running)").reloading(RELOAD_SECONDS);
     let page = configuration(run, training(run, page)?)?;

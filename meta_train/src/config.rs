@@ -22,6 +22,7 @@ use crate::resume::Resume;
 use crate::start::Start;
 use crate::truncation::Truncation;
 use crate::unroll::Setting;
+use crate::validation::ValidationConfig;
 
 /// One run, as its RON file spells it. Every field has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,8 @@ pub struct Config {
     pub budget: BudgetConfig,
     /// When and how many checkpoints are kept.
     pub checkpoints: CheckpointConfig,
+    /// Snapshots that are judged while the run trains; none freezes the last average of theta.
+    pub validation: Option<ValidationConfig>,
     /// How the native rate is chosen after training.
     pub selection: SelectionConfig,
     /// The comparison that closes the run.
@@ -87,6 +90,7 @@ impl Default for Config {
             stages: Vec::new(),
             budget: BudgetConfig::default(),
             checkpoints: CheckpointConfig::default(),
+            validation: None,
             selection: SelectionConfig::default(),
             evaluation: EvaluationConfig::default(),
         }
@@ -333,6 +337,9 @@ impl Config {
         let tasks = Box::new(curriculum::tasks(&self)?);
         self.outer.optimizer.build(&self.architecture.theta_layout())?;
         let evaluation_tasks = self.evaluation.tasks.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(validation) = &self.validation {
+            validation.check()?;
+        }
         let initial_theta = self.start.theta(&self.architecture, self.seed)?;
         let setting = Setting {
             seed: self.seed,

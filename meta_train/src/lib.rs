@@ -16,6 +16,7 @@
 //! * [`learner`]: merges contributions, owns theta.
 //! * [`guard`]: notices when theta blows up, and rolls it back.
 //! * [`checkpoint`], [`run`]: the whole run, resumable to the bit; [`light`]: what was learned, in kilobytes.
+//! * [`validation`]: snapshots judged while the run trains, and which of them is frozen.
 //! * [`closing`]: native rate, freezing, evaluation on real data, report.
 //! * [`throughput`]: inner steps per second, and where the time goes.
 //!
@@ -46,6 +47,7 @@ pub mod start;
 pub mod throughput;
 pub mod truncation;
 pub mod unroll;
+pub mod validation;
 
 pub use config::Config;
 pub use error::Error;

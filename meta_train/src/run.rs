@@ -4,8 +4,8 @@
 //! and now and then a checkpoint. It ends after the planned number of outer steps, or earlier at the
 //! wall-clock cap, or when it is interrupted; it leaves a checkpoint behind each time.
 //!
-//! A run folder holds `config.ron` (resolved), `environment.json`, `metrics.jsonl`, `checkpoints/`, and in the
-//! end what [`crate::closing`] adds.
+//! A run folder holds `config.ron` (resolved), `environment.json`, `metrics.jsonl`, `checkpoints/`, with validation
+//! `validation/`, and in the end what [`crate::closing`] adds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ use crate::observe::progress::Progress;
 use crate::observe::tensorboard::EventFile;
 use crate::population::Population;
 use crate::unroll::{Particle, Setting};
+use crate::validation::{Choice, Validator};
 use crate::{Error, closing};
 
 /// Least time between two versions of the report of a running run.
@@ -122,6 +123,9 @@ pub struct Run {
     totals: Totals,
     metrics: MetricsFile,
     events: EventFile,
+    workers: usize,
+    validator: Option<Validator>,
+    choice: Option<Choice>,
 }
 
 impl Run {
@@ -243,9 +247,29 @@ impl Run {
     ) -> Result<Self, Error> {
         let metrics = MetricsFile::open(&folder.metrics(), totals.metrics_bytes)?;
         let events = EventFile::create(&folder.events(), totals.seconds, &metrics::read(&folder.metrics())?)?;
+        let validator = match &plan.config.validation {
+            Some(validation) => {
+                let architecture = &plan.setting.architecture;
+                Some(Validator::start(folder.root(), validation, architecture, totals.generation)?)
+            }
+            None => None,
+        };
         let setting = Arc::new(plan.setting);
         let population = Population::new(particles, workers, &setting)?;
-        Ok(Self { folder, config: plan.config, setting, learner, guard, population, totals, metrics, events })
+        Ok(Self {
+            folder,
+            config: plan.config,
+            setting,
+            learner,
+            guard,
+            population,
+            totals,
+            metrics,
+            events,
+            workers,
+            validator,
+            choice: None,
+        })
     }
 
     /// The run's folder.
@@ -268,21 +292,33 @@ impl Run {
         &self.learner
     }
 
+    /// What validation chose, once training is over.
+    pub fn choice(&self) -> Option<&Choice> {
+        self.choice.as_ref()
+    }
+
+    /// What is frozen: the choice of validation, or the average of theta.
+    pub fn best_theta(&self) -> &[f32] {
+        self.choice.as_ref().map_or(self.learner.average(), |choice| &choice.theta)
+    }
+
     /// Clocks.
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// Outer steps until training ends or `interrupted` is set; then a checkpoint.
+    /// Outer steps until training ends or `interrupted` is set; then a checkpoint, and the choice of validation unless
+    /// interrupted.
     ///
     /// # Errors
-    /// When a file cannot be written, or every particle of a generation failed.
+    /// When a file cannot be written, every particle of a generation failed, or validation cannot run.
     pub fn train(&mut self, interrupted: &AtomicBool) -> Result<Ended, Error> {
         let total = self.config.budget.outer_steps;
         let mut progress = Progress::new(self.totals.generation, total);
         let mut saved = self.totals.generation;
         let mut reported = Instant::now();
         let ended = loop {
+            self.validate(&progress, false);
             if self.totals.generation >= total {
                 break Ended::Finished;
             }
@@ -312,7 +348,31 @@ impl Run {
         if saved < self.totals.generation {
             self.save()?;
         }
+        if ended != Ended::Interrupted {
+            self.validate(&progress, true);
+            if let Some(validator) = self.validator.take() {
+                self.choice = Some(validator.choose(self.workers)?);
+            }
+        }
         Ok(ended)
+    }
+
+    /// Takes a snapshot where one is due, or at the end, and tells what has been judged.
+    fn validate(&self, progress: &Progress, at_the_end: bool) {
+        let Some(validator) = &self.validator else { return };
+        let generation = self.totals.generation;
+        if at_the_end || validator.is_due(generation) {
+            // Only the choice needs it, and the next snapshot may have room on the disk again.
+            if let Err(error) = validator.take(generation, self.learner.average()) {
+                progress.say(&format!("warning: no snapshot was taken for validation: {error}"));
+            }
+        }
+        for news in validator.news() {
+            progress.say(&match news {
+                Ok(standing) => standing.to_string(),
+                Err(error) => format!("warning: validation failed: {error}"),
+            });
+        }
     }
 
     fn outer_step(&mut self, progress: &Progress) -> Result<Record, Error> {

@@ -21,7 +21,7 @@ pub fn close(run: &Run, initial_theta: &[f32], tasks: &[TaskConfig], workers: us
     let folder = run.folder();
     let initial = freeze(run, initial_theta, workers)?.with_provenance("provenance", run.config().start.description());
     initial.save(folder.initial())?;
-    let learned = freeze(run, run.learner().average(), workers)?;
+    let learned = freeze(run, run.best_theta(), workers)?;
     learned.save(folder.learned())?;
     let mut text = String::new();
     let mut comparison = None;
@@ -36,6 +36,9 @@ pub fn close(run: &Run, initial_theta: &[f32], tasks: &[TaskConfig], workers: us
         comparison = Some(outcome);
     }
     report::write(run, comparison.as_ref())?;
+    if let Some(choice) = run.choice() {
+        text.push_str(&format!("{}\nchosen {}\n\n", choice.table().to_text(), choice.standing));
+    }
     let totals = run.totals();
     text.push_str(&format!(
         "meta-training: {} outer steps, {} inner steps, {:.1} s\nfrozen optimizer: {} (step size {}, decay {})\nreport: {}\n",
@@ -73,6 +76,11 @@ pub fn freeze(run: &Run, theta: &[f32], workers: usize) -> Result<LearnedWeights
     let totals = run.totals();
     let origin =
         format!("seed {}, {} outer steps, {} inner steps", setting.seed, totals.generation, totals.inner_steps);
+    let chosen = run.choice().filter(|choice| choice.theta == theta);
+    let origin = match chosen {
+        Some(choice) => format!("{origin}, frozen as it was after outer step {}", choice.standing.generation),
+        None => origin,
+    };
     Ok(weights
         .with_provenance("provenance", "meta-trained on procedural tasks by velo-meta-train")
         .with_provenance("licence", env!("CARGO_PKG_LICENSE"))

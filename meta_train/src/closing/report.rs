@@ -20,6 +20,9 @@ const RELOAD_SECONDS: u32 = 20;
 /// When the metrics cannot be read, a figure cannot be drawn or the file cannot be written.
 pub fn write(run: &Run, evaluation: Option<&Evaluation>) -> Result<(), Error> {
     let mut page = training(run, Page::new("Meta-training of a learned optimizer"))?;
+    if let Some(choice) = run.choice() {
+        page = choice.add_sections(page)?;
+    }
     if let Some(evaluation) = evaluation {
         page = evaluation.add_sections(page)?;
     }

@@ -1,0 +1,200 @@
+//! Runs snapshots and baselines on the validation tasks; what is measured once is read from its file from then on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use velo_comparison::trial::{read_tables, write_tables};
+use velo_comparison::{Comparison, Contender, Metric, Trial, run};
+use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
+use velo_optimizer::{Architecture, LearnedConfig, LearnedWeights, OptimizerConfig};
+use velo_tasks::TaskConfig;
+
+use super::config::ValidationConfig;
+use super::standing::{Standing, TUNED, TUNED_FOR_VALIDATION};
+use crate::Error;
+use crate::closing::evaluation::LEARNED;
+use crate::closing::selection::{SCHEDULE, native_schedule};
+
+/// The rule without anything learned, at the native rate and with the schedule of the baselines.
+pub(super) const NORMALISED_ADAM: &str = "normalised Adam";
+
+/// File of the weights inside the folder of a snapshot.
+const WEIGHTS: &str = "learned.safetensors";
+
+/// What the judgement of a snapshot depends on.
+pub(super) struct Judge {
+    root: PathBuf,
+    config: ValidationConfig,
+    tasks: Vec<TaskConfig>,
+    architecture: Architecture,
+    /// Threads of a comparison.
+    pub threads: AtomicUsize,
+    /// Set to leave a comparison after the task at hand.
+    pub stop: AtomicBool,
+}
+
+impl Judge {
+    /// For the snapshots in the folder `root`.
+    ///
+    /// # Errors
+    /// Those of [`ValidationConfig::check`].
+    pub fn new(root: PathBuf, config: ValidationConfig, architecture: Architecture) -> Result<Self, Error> {
+        let (tasks, threads) = (config.check()?, AtomicUsize::new(config.threads));
+        Ok(Self { root, config, tasks, architecture, threads, stop: AtomicBool::new(false) })
+    }
+
+    /// How many snapshots are judged again.
+    pub fn candidates(&self) -> usize {
+        self.config.candidates
+    }
+
+    /// The folder of a snapshot.
+    fn folder(&self, generation: u64) -> PathBuf {
+        self.root.join(format!("{generation:08}"))
+    }
+
+    /// Snapshots that there are, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be read.
+    pub fn snapshots(&self) -> Result<Vec<u64>, Error> {
+        if !self.root.exists() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(Error::io(&self.root))? {
+            let path = entry.map_err(Error::io(&self.root))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u64>().ok());
+            found.extend(name.filter(|_| path.join(WEIGHTS).exists()));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Whether the snapshot has been judged.
+    pub fn is_judged(&self, generation: u64) -> bool {
+        self.folder(generation).join("trials.csv").exists()
+    }
+
+    /// Saves a snapshot; one that is there stays.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, generation: u64, theta: &[f32]) -> Result<(), Error> {
+        let folder = self.folder(generation);
+        if folder.join(WEIGHTS).exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        Ok(LearnedWeights::new(self.architecture.clone(), theta.to_vec())?.save(folder.join(WEIGHTS))?)
+    }
+
+    /// Forgets a snapshot of a future that a resumed run has yet to come to.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when its folder cannot be removed.
+    pub fn forget(&self, generation: u64) -> Result<(), Error> {
+        let folder = self.folder(generation);
+        fs::remove_dir_all(&folder).map_err(Error::io(&folder))
+    }
+
+    /// Its theta.
+    ///
+    /// # Errors
+    /// The optimizer crate's error for a file that cannot be read.
+    pub fn theta(&self, generation: u64) -> Result<Vec<f32>, Error> {
+        Ok(LearnedWeights::load(self.folder(generation).join(WEIGHTS))?.theta().to_vec())
+    }
+
+    /// The trials of the baselines, on all seeds; none when told to stop.
+    ///
+    /// # Errors
+    /// When a comparison cannot start or a file cannot be read or written.
+    pub fn baselines(&self) -> Result<Option<Vec<Trial>>, Error> {
+        let rate = self.architecture.step_size();
+        let normalised = NormalisedAdamConfig { learning_rate: rate, ..NormalisedAdamConfig::default() };
+        let normalised = Contender::fixed(NORMALISED_ADAM, OptimizerConfig::NormalisedAdam(normalised), SCHEDULE);
+        let adamw = OptimizerConfig::AdamW(AdamWConfig::default());
+        let tuned = |label| {
+            Contender::over_rates(label, &adamw, SCHEDULE, &self.config.adamw_rates)
+                .times_weight_decays(&self.config.adamw_decays)
+        };
+        let seeds = 0..self.config.seeds + self.config.fresh_seeds;
+        self.measured_once(&self.root.join("baselines"), &seeds.collect::<Vec<_>>(), |metric| match metric {
+            Metric::TrainLoss => vec![tuned(TUNED), normalised.clone()],
+            Metric::ValidationLoss => vec![tuned(TUNED_FOR_VALIDATION)],
+        })
+    }
+
+    /// How a snapshot stands; none when told to stop.
+    ///
+    /// # Errors
+    /// As [`baselines`](Self::baselines).
+    pub fn standing(&self, generation: u64, baselines: &[Trial]) -> Result<Option<Standing>, Error> {
+        let seeds = (0..self.config.seeds).collect::<Vec<_>>();
+        Ok(self
+            .trials(generation, &self.folder(generation), &seeds)?
+            .and_then(|trials| Standing::of(generation, LEARNED, &[baselines, &trials].concat())))
+    }
+
+    /// The trials of a snapshot on fresh seeds; none when told to stop.
+    ///
+    /// # Errors
+    /// As [`baselines`](Self::baselines).
+    pub fn fresh_trials(&self, generation: u64) -> Result<Option<Vec<Trial>>, Error> {
+        let seeds = self.config.seeds..self.config.seeds + self.config.fresh_seeds;
+        self.trials(generation, &self.folder(generation).join("fresh"), &seeds.collect::<Vec<_>>())
+    }
+
+    fn trials(&self, generation: u64, folder: &Path, seeds: &[u64]) -> Result<Option<Vec<Trial>>, Error> {
+        let weights = self.folder(generation).join(WEIGHTS);
+        let config = LearnedConfig { weights, step_multiplier: 1.0, weight_decay: None };
+        let learned = Contender::fixed(LEARNED, OptimizerConfig::Learned(config), native_schedule(&self.architecture));
+        let multipliers = Some(&self.config.step_multipliers[..]).filter(|multipliers| *multipliers != [1.0]);
+        let learned = learned.times_step_multipliers(multipliers.unwrap_or_default());
+        self.measured_once(folder, seeds, |metric| match metric {
+            Metric::TrainLoss => vec![learned.clone()],
+            Metric::ValidationLoss => Vec::new(),
+        })
+    }
+
+    /// The trials of the contenders whose setting is chosen by each metric, from `folder` if they are there.
+    fn measured_once(
+        &self,
+        folder: &Path,
+        report_seeds: &[u64],
+        contenders: impl Fn(Metric) -> Vec<Contender>,
+    ) -> Result<Option<Vec<Trial>>, Error> {
+        if folder.join("trials.csv").exists() {
+            return Ok(Some(read_tables(folder)?));
+        }
+        let first_tuning = self.config.seeds + self.config.fresh_seeds;
+        let mut trials = Vec::new();
+        for task in &self.tasks {
+            for select_by in [Metric::TrainLoss, Metric::ValidationLoss] {
+                let contenders = contenders(select_by);
+                if contenders.is_empty() {
+                    continue;
+                }
+                if self.stop.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                let comparison = Comparison {
+                    tasks: vec![task.clone()],
+                    contenders,
+                    steps: self.config.steps,
+                    record_every: self.config.steps.div_ceil(50),
+                    tuning_seeds: (first_tuning..first_tuning + self.config.tuning_seeds).collect(),
+                    report_seeds: report_seeds.to_vec(),
+                    select_by,
+                    threads: self.threads.load(Ordering::Relaxed),
+                };
+                trials.extend(run(&comparison, |_| ())?);
+            }
+        }
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        write_tables(folder, &trials)?;
+        Ok(Some(trials))
+    }
+}

@@ -1,0 +1,161 @@
+//! The thread that judges snapshots while the workers train, and the choice in the end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use velo_comparison::Trial;
+use velo_optimizer::Architecture;
+
+use super::config::ValidationConfig;
+use super::judge::{Judge, NORMALISED_ADAM};
+use super::standing::{Standing, ranked};
+use crate::Error;
+use crate::closing::evaluation::LEARNED;
+
+/// Which snapshot is frozen, and how all of them did.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The chosen snapshot on fresh seeds.
+    pub standing: Standing,
+    /// Its theta.
+    pub theta: Vec<f32>,
+    /// All snapshots on the seeds of validation, oldest first.
+    pub standings: Vec<Standing>,
+    /// The candidates on fresh seeds, best first.
+    pub candidates: Vec<Standing>,
+    /// Normalised Adam on all seeds.
+    pub normalised_adam: Standing,
+    /// The chosen snapshot and all baselines on fresh seeds.
+    pub trials: Vec<Trial>,
+}
+
+/// Snapshots of a run and the thread that judges them.
+pub struct Validator {
+    judge: Arc<Judge>,
+    every: u64,
+    snapshots: Option<Sender<u64>>,
+    judged: Receiver<Result<Standing, Error>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Validator {
+    /// For a run in the folder `root` that goes on after outer step `generation`.
+    ///
+    /// # Errors
+    /// When a task or file of the configuration is not what it should be.
+    pub fn start(
+        root: &Path,
+        config: &ValidationConfig,
+        architecture: &Architecture,
+        generation: u64,
+    ) -> Result<Self, Error> {
+        let judge = Arc::new(Judge::new(root.join("validation"), config.clone(), architecture.clone())?);
+        let (snapshots, waiting) = unbounded();
+        for found in judge.snapshots()? {
+            if found > generation {
+                judge.forget(found)?;
+            } else if !judge.is_judged(found) {
+                snapshots.send(found).expect("the receiver is in scope");
+            }
+        }
+        let (news, judged) = unbounded();
+        let shared = Arc::clone(&judge);
+        let thread = std::thread::spawn(move || judge_all(&shared, &waiting, &news));
+        Ok(Self { judge, every: config.every, snapshots: Some(snapshots), judged, thread: Some(thread) })
+    }
+
+    /// Whether a snapshot is due after outer step `generation`.
+    pub fn is_due(&self, generation: u64) -> bool {
+        generation.is_multiple_of(self.every)
+    }
+
+    /// Saves a snapshot and hands it to the thread.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn take(&self, generation: u64, theta: &[f32]) -> Result<(), Error> {
+        self.judge.save(generation, theta)?;
+        if let (Some(snapshots), false) = (&self.snapshots, self.judge.is_judged(generation)) {
+            // A thread that is gone has said why; the end of the run makes up for it.
+            let _ = snapshots.send(generation);
+        }
+        Ok(())
+    }
+
+    /// What has been judged, or has gone wrong, since the last call.
+    pub fn news(&self) -> impl Iterator<Item = Result<Standing, Error>> + '_ {
+        self.judged.try_iter()
+    }
+
+    /// Judges what is left with `workers` threads, then the best snapshots again, and chooses.
+    ///
+    /// # Errors
+    /// When a comparison cannot start or a file cannot be read or written.
+    pub fn choose(mut self, workers: usize) -> Result<Choice, Error> {
+        self.judge.threads.store(workers.max(1), Ordering::Relaxed);
+        self.join();
+        let judge = &self.judge;
+        let going_on = "nobody asks this thread to stop";
+        let baselines = judge.baselines()?.expect(going_on);
+        let mut standings = Vec::new();
+        for snapshot in judge.snapshots()? {
+            standings.extend(judge.standing(snapshot, &baselines)?);
+        }
+        let mut fresh = Vec::new();
+        for candidate in ranked(standings.clone()).into_iter().take(judge.candidates()) {
+            let mut trials = baselines.clone();
+            trials.extend(judge.fresh_trials(candidate.generation)?.expect(going_on));
+            fresh.extend(Standing::of(candidate.generation, LEARNED, &trials).map(|standing| (standing, trials)));
+        }
+        let candidates = ranked(fresh.iter().map(|(standing, _)| *standing).collect());
+        let standing = *candidates.first().expect("a run takes a snapshot before it ends");
+        let (_, mut trials) = fresh.swap_remove(
+            fresh.iter().position(|(own, _)| own.generation == standing.generation).expect("it is one of them"),
+        );
+        let seen: Vec<u64> = trials.iter().filter(|trial| trial.contender == LEARNED).map(|trial| trial.seed).collect();
+        trials.retain(|trial| seen.contains(&trial.seed));
+        let normalised_adam = Standing::of(0, NORMALISED_ADAM, &baselines).expect("the baselines have seeds in common");
+        let theta = judge.theta(standing.generation)?;
+        Ok(Choice { standing, theta, standings, candidates, normalised_adam, trials })
+    }
+
+    fn join(&mut self) {
+        self.snapshots = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic has cost what the thread had not yet written, nothing else.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Validator {
+    fn drop(&mut self) {
+        self.judge.stop.store(true, Ordering::Relaxed);
+        self.join();
+    }
+}
+
+fn judge_all(judge: &Judge, waiting: &Receiver<u64>, news: &Sender<Result<Standing, Error>>) {
+    let baselines = match judge.baselines() {
+        Ok(Some(baselines)) => baselines,
+        Ok(None) => return,
+        Err(error) => {
+            let _ = news.send(Err(error));
+            return;
+        }
+    };
+    for snapshot in waiting {
+        let Some(outcome) = judge.standing(snapshot, &baselines).transpose() else {
+            if judge.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            continue;
+        };
+        if news.send(outcome).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Facts about the choice between snapshots.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use velo_meta_train::config::{BudgetConfig, CheckpointConfig, Config, EstimatorConfig, Plan};
+use velo_meta_train::run::{Ended, Run, RunFolder};
+use velo_meta_train::truncation::Truncation;
+use velo_meta_train::validation::{Choice, ValidationConfig, ranked};
+
+fn plan() -> Plan {
+    let validation = ValidationConfig {
+        every: 4,
+        tasks: vec!["wine_mlp".to_owned(), "diabetes_mlp".to_owned()],
+        steps: 20,
+        seeds: 2,
+        candidates: 2,
+        fresh_seeds: 3,
+        adamw_rates: vec![3e-3, 3e-2],
+        ..ValidationConfig::default()
+    };
+    let config = Config {
+        estimator: EstimatorConfig { pairs: 2, ..EstimatorConfig::default() },
+        truncation: Truncation { window: 5, shortest: 5, longest: 20 },
+        budget: BudgetConfig { outer_steps: 10, ..BudgetConfig::default() },
+        checkpoints: CheckpointConfig { every: 3, keep: 2 },
+        validation: Some(validation),
+        ..Config::default()
+    };
+    config.check().unwrap()
+}
+
+/// Trains to the end and returns the choice.
+fn finish(mut run: Run) -> Choice {
+    assert_eq!(run.train(&AtomicBool::new(false)).unwrap(), Ended::Finished);
+    run.choice().unwrap().clone()
+}
+
+fn start(root: &Path, workers: usize) -> Run {
+    let plan = plan();
+    let folder = RunFolder::create(root, &plan.config).unwrap();
+    Run::start(plan, folder, workers).unwrap()
+}
+
+fn resume(root: &Path, workers: usize) -> Run {
+    Run::resume(plan(), RunFolder::open(root).unwrap(), workers, &mut |warning| panic!("{warning}")).unwrap()
+}
+
+#[test]
+fn every_snapshot_is_judged_and_the_best_candidate_on_fresh_seeds_is_frozen() {
+    let folder = tempfile::tempdir().unwrap();
+    let choice = finish(start(&folder.path().join("run"), 2));
+    let judged: Vec<u64> = choice.standings.iter().map(|standing| standing.generation).collect();
+    assert_eq!(judged, [0, 4, 8, 10], "the start, every fourth and the end");
+    let best: Vec<u64> = ranked(choice.standings.clone()).iter().map(|standing| standing.generation).take(2).collect();
+    let mut candidates: Vec<u64> = choice.candidates.iter().map(|standing| standing.generation).collect();
+    assert_eq!(choice.standing, choice.candidates[0]);
+    assert!(choice.candidates[0].both.low >= choice.candidates[1].both.low);
+    candidates.sort_by_key(|candidate| best.iter().position(|generation| generation == candidate));
+    assert_eq!(candidates, best);
+    // Three fresh seeds of two tasks for the chosen snapshot, and nothing of the seeds that chose the candidates.
+    let learned = choice.trials.iter().filter(|trial| trial.contender == "learned");
+    let mut seeds: Vec<u64> = learned.map(|trial| trial.seed).collect();
+    seeds.sort_unstable();
+    assert_eq!(seeds, [2, 2, 3, 3, 4, 4]);
+}
+
+#[test]
+fn the_choice_does_not_depend_on_workers_or_on_interruptions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reference, broken) = (folder.path().join("reference"), folder.path().join("broken"));
+    let expected = finish(start(&reference, 2));
+    drop(start(&broken, 1));
+    let mut run = resume(&broken, 1);
+    assert_eq!(run.train(&AtomicBool::new(true)).unwrap(), Ended::Interrupted);
+    assert!(run.choice().is_none(), "nothing is chosen before the end");
+    drop(run);
+    let first = finish(resume(&broken, 1));
+    // What was judged is lost, and a snapshot of a future that did not happen has been left behind.
+    fs::remove_file(broken.join("validation/00000004/trials.csv")).unwrap();
+    fs::rename(broken.join("validation/00000010"), broken.join("validation/00000011")).unwrap();
+    let second = finish(resume(&broken, 2));
+    assert!(!broken.join("validation/00000011").exists());
+    for choice in [first, second] {
+        assert_eq!(choice.standings, expected.standings);
+        assert_eq!(choice.candidates, expected.candidates);
+        assert_eq!(choice.theta, expected.theta);
+    }
+}

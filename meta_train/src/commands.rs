@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use velo_comparison::ron_file;
 use velo_comparison::table::{Align, Table};
 use velo_meta_train::closing::evaluation::{LEARNED, START, evaluate};
 use velo_meta_train::config::{Config, EvaluationConfig, Plan};
@@ -52,7 +51,7 @@ fn worker_count(asked: Option<usize>) -> usize {
 }
 
 fn run(args: RunArgs) -> Result<()> {
-    let config: Config = ron_file::read(&args.config, &args.overrides).map_err(Error::of_config_file)?;
+    let config = Config::read(&args.config, &args.overrides).map_err(Error::of_config_file)?;
     let plan = config.clone().check().with_context(|| args.config.display().to_string())?;
     let folder = RunFolder::create(&args.out.unwrap_or_else(|| default_folder(&args.config)), &config)?;
     eprintln!("run folder: {}", folder.root().display());
@@ -71,7 +70,7 @@ fn default_folder(config: &Path) -> PathBuf {
 
 fn open(root: &Path) -> Result<(RunFolder, Plan)> {
     let folder = RunFolder::open(root)?;
-    let config: Config = ron_file::read(folder.config(), &[]).map_err(Error::from)?;
+    let config = Config::read(&folder.config(), &[]).map_err(Error::from)?;
     let plan = config.check().with_context(|| folder.config().display().to_string())?;
     Ok((folder, plan))
 }

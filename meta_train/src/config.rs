@@ -3,7 +3,10 @@
 //! [`Config`] mirrors the RON file field by field; [`Config::check`] turns it once into a [`Plan`], in which
 //! names are resolved and numbers are in range. Nothing deeper checks again.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+use velo_comparison::ron_file;
 use velo_optimizer::hand_designed::AdamWConfig;
 use velo_optimizer::{Architecture, Celo2Config, OptimizerConfig, Schedule};
 use velo_tasks::TaskConfig;
@@ -322,6 +325,14 @@ pub struct Plan {
 }
 
 impl Config {
+    /// Reads a RON file, after applying `overrides` such as `estimator.sigma=0.03`.
+    ///
+    /// # Errors
+    /// Those of [`ron_file::read`].
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, velo_comparison::Error> {
+        ron_file::read(path, overrides)
+    }
+
     /// Resolves names and checks ranges.
     ///
     /// # Errors

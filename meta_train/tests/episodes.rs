@@ -235,7 +235,7 @@ fn every_configuration_that_comes_with_the_crate_can_start() {
     let mut checked = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let config: Config = velo_comparison::ron_file::read(&path, &[]).unwrap();
+        let config = Config::read(&path, &[]).unwrap();
         let plan = config.check().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let (_, task) = plan.setting.tasks.draw_in(0, 5).unwrap();
         assert!(!task.layout().is_empty());

@@ -7,6 +7,10 @@
 //! yardstick of AdamW is a plain loop that reads and writes the same bytes (three arrays read and written, one read).
 //! With the feature `rayon` the table is printed for one and for two threads.
 //!
+//! For rules with a per-parameter network the multiply-adds of one parameter stand beside them, and the share that they
+//! take of the multiply-adds that one core was measured to do in the same run (`peak`): 100 % would be a step that does
+//! nothing else. Fixed costs of a step (the LSTM of `velo`) are in the nanoseconds and not in the multiply-adds.
+//!
 //! The second table: what denormal numbers cost where a model has converged, with `step`'s flushing and without.
 //!
 //! Words after `--` choose optimizers by part of their name, and of the sizes those that are named among the words:
@@ -18,8 +22,8 @@ use std::time::{Duration, Instant};
 use velo_optimizer::rule::{StepContext, UpdateRule};
 use velo_optimizer::state::StateLayout;
 use velo_optimizer::{
-    AdafacMlpConfig, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, FlushDenormals, LearnedOptimizer,
-    LearnedRule, LearnedWeights, Optimizer, OptimizerConfig, ParamLayout, VeloConfig,
+    AccumulatorStorage, AdafacMlpConfig, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, FlushDenormals,
+    LearnedOptimizer, LearnedRule, LearnedWeights, Optimizer, OptimizerConfig, PacedConfig, ParamLayout, VeloConfig,
 };
 
 const ROUNDS: usize = 7;
@@ -67,18 +71,81 @@ fn main() {
 }
 
 fn print_table(sizes: &[(&str, usize, usize)], wanted: &impl Fn(&str) -> bool) {
+    let peak = peak_multiply_adds();
+    println!("Peak: {peak:.1} multiply-adds of `f32` a nanosecond on one core.\n");
     let names: Vec<String> = sizes.iter().map(|(name, ..)| format!("{name}: ns per parameter (× AdamW)")).collect();
-    println!("| optimizer | bytes of state per parameter | {} |", names.join(" | "));
-    println!("| --- | --- |{}", " --- |".repeat(sizes.len()));
+    println!("| optimizer | bytes of state per parameter | multiply-adds | {} |", names.join(" | "));
+    println!("| --- | --- | --- |{}", " --- |".repeat(sizes.len()));
     let columns: Vec<Vec<Row>> = sizes.iter().map(|&(_, rows, cols)| measure(rows, cols, wanted)).collect();
     // A large model shows what a rule keeps; rows of the small sizes come first and have all names.
     for row in &columns[0] {
         let same: Vec<Option<&Row>> =
             columns.iter().map(|column| column.iter().find(|other| other.name == row.name)).collect();
-        let cells: Vec<String> = same.iter().map(|row| row.map_or("-".to_owned(), Row::cell)).collect();
+        let cells: Vec<String> = same.iter().map(|row| row.map_or("-".to_owned(), |row| row.cell(peak))).collect();
         let state = same.iter().flatten().next_back().map_or(0.0, |row| row.state_bytes);
-        println!("| {} | {state:.2} | {} |", row.name, cells.join(" | "));
+        let work = row.multiply_adds.map_or(String::new(), |count| count.to_string());
+        println!("| {} | {state:.2} | {work} | {} |", row.name, cells.join(" | "));
     }
+}
+
+/// Multiply-adds of `f32` that one core does in a nanosecond where nothing holds it up: the best of some attempts.
+fn peak_multiply_adds() -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has what the function is compiled for.
+            return best_rate(|calls| unsafe { multiply_adds_avx512(calls) });
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: as above.
+            return best_rate(|calls| unsafe { multiply_adds_avx2(calls) });
+        }
+    }
+    best_rate(multiply_adds)
+}
+
+/// Independent chains of sixteen lanes: enough to hide the latency of a multiply-add.
+const CHAINS: usize = 6;
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn multiply_adds_avx2(calls: usize) -> f32 {
+    multiply_adds(calls)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,fma")]
+fn multiply_adds_avx512(calls: usize) -> f32 {
+    multiply_adds(calls)
+}
+
+/// `calls` multiply-adds in every lane of every chain.
+#[inline(always)]
+fn multiply_adds(calls: usize) -> f32 {
+    let (factor, addend) = (black_box(0.999f32), black_box(0.001f32));
+    let mut chains = [[1.0f32; 16]; CHAINS];
+    for _ in 0..calls {
+        for chain in &mut chains {
+            for lane in chain {
+                *lane = if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
+                    lane.mul_add(factor, addend)
+                } else {
+                    *lane * factor + addend
+                };
+            }
+        }
+    }
+    chains.iter().flatten().sum()
+}
+
+fn best_rate(work: impl Fn(usize) -> f32) -> f64 {
+    const CALLS: usize = 200_000;
+    let rates = (0..20).map(|_| {
+        let start = Instant::now();
+        black_box(work(black_box(CALLS)));
+        (CALLS * CHAINS * 16) as f64 / start.elapsed().as_nanos() as f64
+    });
+    rates.fold(0.0, f64::max)
 }
 
 /// The tensors of one size.
@@ -94,13 +161,16 @@ fn layout(rows: usize, cols: usize) -> ParamLayout {
 struct Row {
     name: String,
     state_bytes: f64,
+    multiply_adds: Option<usize>,
     nanoseconds: f64,
     ratio: f64,
 }
 
 impl Row {
-    fn cell(&self) -> String {
-        format!("{:.2} (× {:.2})", self.nanoseconds, self.ratio)
+    fn cell(&self, peak: f64) -> String {
+        let share = self.multiply_adds.map(|count| 100.0 * count as f64 / peak / self.nanoseconds);
+        let share = share.map_or(String::new(), |share| format!(", {share:.0} % of peak"));
+        format!("{:.2} (× {:.2}{share})", self.nanoseconds, self.ratio)
     }
 }
 
@@ -108,6 +178,7 @@ impl Row {
 struct Contestant<'a> {
     name: String,
     state_bytes: usize,
+    multiply_adds: Option<usize>,
     step: Box<dyn FnMut() + 'a>,
 }
 
@@ -123,7 +194,14 @@ fn measure(rows: usize, cols: usize, wanted: &impl Fn(&str) -> bool) -> Vec<Row>
         contestants.push(contestant((*name).to_owned(), optimizer.expect("valid defaults"), &grads));
     }
     for (name, architecture) in architectures().into_iter().filter(|(name, _)| wanted(name)) {
-        contestants.push(contestant(name.to_owned(), learned(architecture, &layout), &grads));
+        for (storage, suffix) in [(AccumulatorStorage::F32, ""), (AccumulatorStorage::Bf16, ", bfloat16")] {
+            if storage == AccumulatorStorage::Bf16 && !IN_BFLOAT16.contains(&name) {
+                continue;
+            }
+            let multiply_adds = multiply_adds_of(&architecture);
+            let optimizer = learned(architecture.clone(), &layout, storage);
+            contestants.push(Contestant { multiply_adds, ..contestant(format!("{name}{suffix}"), optimizer, &grads) });
+        }
     }
 
     let mut times = vec![Vec::new(); contestants.len()];
@@ -144,6 +222,7 @@ fn measure(rows: usize, cols: usize, wanted: &impl Fn(&str) -> bool) -> Vec<Row>
         .map(|(contestant, times)| Row {
             name: contestant.name.clone(),
             state_bytes: contestant.state_bytes as f64 / len as f64,
+            multiply_adds: contestant.multiply_adds,
             ratio: median(times.iter().zip(&adamw).map(|(own, adamw)| own / adamw).collect()),
             nanoseconds: median(times),
         })
@@ -159,7 +238,23 @@ fn architectures() -> Vec<(&'static str, Architecture)> {
         ("velo", Architecture::Velo(VeloConfig::default())),
         ("adafac_mlp, hidden width 4", Architecture::AdafacMlp(AdafacMlpConfig { hidden: 4, ..Default::default() })),
         ("adafac_mlp, hidden width 32", Architecture::AdafacMlp(AdafacMlpConfig { hidden: 32, ..Default::default() })),
+        ("paced", Architecture::Paced(PacedConfig::default())),
     ]
+}
+
+/// Rules that are measured with averages in half the room, too.
+const IN_BFLOAT16: [&str; 3] = ["celo2", "velo", "adafac_mlp, hidden width 4"];
+
+/// Multiply-adds that the network needs for one parameter of a matrix: eighteen channels, of which squares are summed,
+/// into the first layer, the second, and the outputs that are read.
+fn multiply_adds_of(architecture: &Architecture) -> Option<usize> {
+    let (hidden, outputs) = match architecture {
+        Architecture::Celo2(_) | Architecture::Paced(_) => (8, 1),
+        Architecture::Velo(_) | Architecture::Celo(_) => (4, 2),
+        Architecture::AdafacMlp(config) => (config.hidden, 2),
+        _ => return None,
+    };
+    Some(18 + hidden * (18 + hidden + outputs))
 }
 
 /// Weights that look random.
@@ -173,8 +268,9 @@ fn weights(architecture: Architecture) -> LearnedWeights {
 }
 
 /// The horizon that some architectures need is far away.
-fn learned(architecture: Architecture, layout: &ParamLayout) -> Box<dyn Optimizer> {
-    let mut optimizer = LearnedOptimizer::new(layout, weights(architecture)).expect("a valid rule");
+fn learned(architecture: Architecture, layout: &ParamLayout, storage: AccumulatorStorage) -> Box<dyn Optimizer> {
+    let optimizer = LearnedOptimizer::with_accumulators(layout, weights(architecture), storage);
+    let mut optimizer = optimizer.expect("a valid rule");
     optimizer.set_horizon(Some(1_000_000));
     Box::new(optimizer)
 }
@@ -185,22 +281,41 @@ fn contestant<'a>(name: String, mut optimizer: Box<dyn Optimizer>, grads: &'a [f
     let step = Box::new(move || {
         optimizer.step(black_box(&mut params), black_box(grads), 1.0).expect("finite gradients");
     });
-    Contestant { name, state_bytes, step }
+    Contestant { name, state_bytes, multiply_adds: None, step }
 }
 
-/// Reads gradients, parameters and two moments and writes the last three, with one addition each.
+/// Reads gradients, parameters and two moments and writes the last three, with one addition each; on all threads.
 fn memory_loop(grads: &[f32]) -> Contestant<'_> {
     let mut arrays = [0, 1, 2].map(|_| vec![0.1f32; grads.len()]);
     let step = Box::new(move || {
-        let [params, mean, mean_square] = &mut arrays;
-        for (((p, &g), m), v) in params.iter_mut().zip(black_box(grads)).zip(mean).zip(mean_square) {
-            *m += g;
-            *v += g;
-            *p += *m + *v;
-        }
+        let [params, mean, mean_square] = arrays.each_mut().map(Vec::as_mut_slice);
+        on_all_threads(params, black_box(grads), mean, mean_square);
         black_box(&mut arrays);
     });
-    Contestant { name: MEMORY_LOOP.to_owned(), state_bytes: 8 * grads.len(), step }
+    Contestant { name: MEMORY_LOOP.to_owned(), state_bytes: 8 * grads.len(), multiply_adds: None, step }
+}
+
+fn on_all_threads(params: &mut [f32], grads: &[f32], mean: &mut [f32], mean_square: &mut [f32]) {
+    #[cfg(feature = "rayon")]
+    if rayon::current_num_threads() > 1 && params.len() > 100_000 {
+        let half = params.len() / 2;
+        let (params, grads) = (params.split_at_mut(half), grads.split_at(half));
+        let (mean, mean_square) = (mean.split_at_mut(half), mean_square.split_at_mut(half));
+        rayon::join(
+            || touch(params.0, grads.0, mean.0, mean_square.0),
+            || touch(params.1, grads.1, mean.1, mean_square.1),
+        );
+        return;
+    }
+    touch(params, grads, mean, mean_square);
+}
+
+fn touch(params: &mut [f32], grads: &[f32], mean: &mut [f32], mean_square: &mut [f32]) {
+    for (((p, &g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(mean_square) {
+        *m += g;
+        *v += g;
+        *p += *m + *v;
+    }
 }
 
 fn nanoseconds_per_call(step: &mut dyn FnMut()) -> f64 {

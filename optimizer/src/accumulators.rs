@@ -11,12 +11,18 @@
 //!
 //! All start at zero. State is kept as one plane per channel, so that a vector load serves sixteen parameters.
 
+use std::ops::Range;
+
+use crate::averages::{AverageSlots, Averages, SharedAverages, thirds};
+use crate::cut::Cut;
 use crate::geometry::{FactorMap, Geometry};
+use crate::parallel::{Shared, for_each_part_with};
+use crate::param_network::Workspace;
 use crate::param_network::channels::{
     ChannelSums, FeatureSettings, Source, Squares, factor_channels, own_factor, own_momentum_factor, plain_channels,
 };
-use crate::simd::Simd;
-use crate::state::{Slot, StateLayout, parts};
+use crate::simd::{Kernel, Processor, Simd};
+use crate::state::{Slot, StateLayout};
 
 /// Added to squared gradients that enter factored statistics.
 const SQUARE_FLOOR: f32 = 1e-30;
@@ -32,8 +38,7 @@ pub(crate) struct Decays {
 /// Where the accumulators of one tensor lie in the optimizer's state.
 #[derive(Debug, Clone)]
 pub(crate) struct AccumulatorSlots {
-    momentum: Slot,
-    mean_square: Slot,
+    averages: AverageSlots,
     row: Slot,
     col: Slot,
 }
@@ -42,8 +47,7 @@ impl AccumulatorSlots {
     /// Lays out the accumulators of the tensor `name`. A tensor without factors keeps `V` in the row slot.
     pub fn new(name: &str, shape: &[usize], geometry: &Geometry, state: &mut StateLayout) -> Self {
         let planes = |shape: &[usize]| [&[3], shape].concat();
-        let momentum = state.tensor(&format!("momentum/{name}"), &planes(shape));
-        let mean_square = state.tensor(&format!("mean_square/{name}"), shape);
+        let averages = AverageSlots::new(name, shape, state);
         let (row, col) = match &geometry.factors {
             Some(factors) => (
                 state.tensor(&format!("factored_row/{name}"), &planes(&factors.row.shape)),
@@ -54,31 +58,20 @@ impl AccumulatorSlots {
                 state.tensor(&format!("factored_col/{name}"), &[0]),
             ),
         };
-        Self { momentum, mean_square, row, col }
+        Self { averages, row, col }
     }
 
-    /// The accumulators inside the flat state.
-    pub fn resolve<'a>(&self, state: &'a mut [f32]) -> Accumulators<'a> {
-        let [momentum, mean_square, row, col] = parts(state, [self.momentum, self.mean_square, self.row, self.col]);
-        Accumulators { momentum: planes(momentum), mean_square, row: planes(row), col: planes(col) }
+    /// The accumulators inside the flat state; update number `step` comes next.
+    pub fn resolve<'a>(&self, state: &'a mut [f32], step: u64) -> Accumulators<'a> {
+        let (averages, [row, col]) = self.averages.resolve(state, [self.row, self.col], step);
+        Accumulators { averages, row: thirds(row), col: thirds(col) }
     }
-}
-
-/// Three equally long planes of one array.
-#[inline(always)]
-pub(crate) fn planes(array: &mut [f32]) -> [&mut [f32]; 3] {
-    let third = array.len() / 3;
-    let (first, rest) = array.split_at_mut(third);
-    let (second, third) = rest.split_at_mut(third);
-    [first, second, third]
 }
 
 /// The accumulators of one tensor.
 pub(crate) struct Accumulators<'a> {
-    /// `m_k`.
-    pub momentum: [&'a mut [f32]; 3],
-    /// `v`.
-    pub mean_square: &'a mut [f32],
+    /// `m_k` and `v`.
+    pub averages: Averages<'a>,
     /// `R_k`; `V_k` for tensors without factors.
     pub row: [&'a mut [f32]; 3],
     /// `C_k`; empty for tensors without factors.
@@ -134,6 +127,16 @@ impl<V: Simd> Blend<V> {
         Self { keep: V::splat(decay), take: V::splat(1.0 - decay) }
     }
 
+    /// One for each of three decays; a loop rather than `map`, whose closure might become a function of its own.
+    #[inline(always)]
+    fn three(decays: [f32; 3]) -> [Self; 3] {
+        let mut blends = [Self::new(decays[0]); 3];
+        for k in 1..3 {
+            blends[k] = Self::new(decays[k]);
+        }
+        blends
+    }
+
     #[inline(always)]
     fn update(self, average: &mut [f32], value: V, at: usize, count: usize) -> V {
         let old: V = get(average, at, count);
@@ -145,8 +148,8 @@ impl<V: Simd> Blend<V> {
 
 /// Takes this step's gradient, clipped, into all accumulators of a tensor: the first pass of a learned step.
 ///
-/// While the new values are at hand, the squares of the channels that are made of them alone are summed too, block
-/// by block: all channels of a vector (`VECTOR` of them), and those without factored statistics of any other tensor.
+/// While the new values are at hand, the squares of the channels that are made of them alone are summed too, piece by
+/// piece: all channels of a vector (`VECTOR` of them), and those without factored statistics of any other tensor.
 pub(crate) struct Accumulate<'a, 'b> {
     pub accumulators: &'a mut Accumulators<'b>,
     pub grads: &'a [f32],
@@ -154,41 +157,132 @@ pub(crate) struct Accumulate<'a, 'b> {
     pub geometry: &'a Geometry,
     pub decays: &'a Decays,
     pub settings: &'a FeatureSettings,
-    /// Scratch for one number per entry of `R` and of `C`.
+    /// Scratch for `R` and `C`, of [`sums_len`] numbers each.
     pub sums: [&'a mut [f32]; 2],
-    /// One entry per block, overwritten.
+    /// One entry per piece, overwritten.
     pub squares: &'a mut [ChannelSums],
+    pub workspaces: &'a mut Vec<Workspace>,
+}
+
+/// Numbers of scratch that sums for one factored statistic need: where parts share entries, each has its own.
+pub(crate) fn sums_len(map: &FactorMap, cut: &Cut) -> usize {
+    if map.is_per_row { map.len } else { cut.parts * map.len }
+}
+
+/// Where the sums of the rows `rows` of part `part` lie, and the entry of the statistic that comes first there.
+fn sums_of_part(map: &FactorMap, part: usize, rows: &Range<usize>) -> (Range<usize>, usize) {
+    if map.is_per_row { (rows.clone(), rows.start) } else { (part * map.len..(part + 1) * map.len, 0) }
+}
+
+impl Accumulate<'_, '_> {
+    /// Runs the pass.
+    pub fn run<const VECTOR: usize>(self, processor: Processor) {
+        let Accumulate { accumulators, grads, params, geometry, decays, settings, mut sums, squares, workspaces } =
+            self;
+        let Accumulators { averages, row, col } = accumulators;
+        let (cut, factors) = (&geometry.cut, geometry.factors.as_ref());
+        let maps = factors.map(|factors| [&factors.row, &factors.col]);
+        {
+            let averages = SharedAverages::new(averages);
+            let unfactored = row.each_mut().map(|plane| Shared::new(if maps.is_none() { plane } else { &mut [] }));
+            let shared_sums = sums.each_mut().map(|sums| Shared::new(sums));
+            let shared_squares = Shared::new(&mut *squares);
+            for_each_part_with(cut.parts, workspaces, |part, workspace| {
+                let pieces = cut.part(part);
+                let rows = cut.rows_through(&pieces);
+                let range = geometry.rows_through(&rows);
+                let own = if maps.is_none() { range.clone() } else { 0..0 };
+                let of_part = maps.map(|maps| maps.map(|map| sums_of_part(map, part, &rows)));
+                // SAFETY: parts have different pieces, hence different rows, elements and sums.
+                let (averages, unfactored, squares, sums) = unsafe {
+                    (
+                        averages.part(&range),
+                        unfactored.each_ref().map(|plane| plane.part(own.clone())),
+                        shared_squares.part(pieces.clone()),
+                        std::array::from_fn(|which| {
+                            let own = of_part.as_ref().map_or(0..0, |of_part| of_part[which].0.clone());
+                            shared_sums[which].part(own)
+                        }),
+                    )
+                };
+                processor.run(AccumulatePart::<VECTOR> {
+                    averages,
+                    unfactored,
+                    wide: workspace.wide(),
+                    grads: &grads[range.clone()],
+                    params: &params[range.clone()],
+                    geometry,
+                    pieces,
+                    decays,
+                    settings,
+                    sums,
+                    first_sums: of_part.map_or([0; 2], |[row, col]| [row.1, col.1]),
+                    squares,
+                });
+            });
+        }
+        let Some(maps) = maps else { return };
+        for ((map, sums), averages) in maps.into_iter().zip(sums).zip([row, col]) {
+            let (total, others) = sums.split_at_mut(map.len);
+            if !map.is_per_row && map.len > 0 {
+                for other in others[..(cut.parts - 1) * map.len].chunks_exact(map.len) {
+                    total.iter_mut().zip(other).for_each(|(total, other)| *total += other);
+                }
+            }
+            processor.run(DecayFactor { averages, sums: total, map, decays });
+        }
+    }
+}
+
+/// The pass over some pieces. All slices begin with the first element of those.
+struct AccumulatePart<'a, const VECTOR: usize> {
+    averages: Averages<'a>,
+    /// `V_k` of a vector.
+    unfactored: [&'a mut [f32]; 3],
+    /// Room for rows of averages.
+    wide: &'a mut [f32],
+    grads: &'a [f32],
+    params: &'a [f32],
+    geometry: &'a Geometry,
+    pieces: Range<usize>,
+    decays: &'a Decays,
+    settings: &'a FeatureSettings,
+    sums: [&'a mut [f32]; 2],
+    /// The entries of `R` and `C` that the first sums belong to.
+    first_sums: [usize; 2],
+    squares: &'a mut [ChannelSums],
 }
 
 /// Rows whose squares are summed in single precision before they are added up in double precision.
 const SQUARES_ROWS: usize = 64;
 
-impl Accumulate<'_, '_> {
-    /// Runs the pass.
+impl<const VECTOR: usize> Kernel for AccumulatePart<'_, VECTOR> {
+    type Output = ();
+
     #[inline(always)]
-    pub fn run<V: Simd, const VECTOR: usize>(self) {
-        let Accumulate { accumulators, grads, params, geometry, decays, settings, sums, squares } = self;
+    fn run<V: Simd>(self) {
+        let Self { mut averages, unfactored, wide, grads, params, geometry, pieces, .. } = self;
+        let Self { decays, settings, sums, first_sums, squares, .. } = self;
         let [row_sums, col_sums] = sums;
-        let mut momentum = [Blend::<V>::new(decays.momentum[0]); 3];
-        let mut factored = [Blend::<V>::new(decays.factored[0]); 3];
-        for k in 1..3 {
-            momentum[k] = Blend::new(decays.momentum[k]);
-            factored[k] = Blend::new(decays.factored[k]);
-        }
+        let momentum = Blend::<V>::three(decays.momentum);
+        let factored = Blend::<V>::three(decays.factored);
         let square_blend = Blend::<V>::new(decays.mean_square);
         row_sums.fill(0.0);
         col_sums.fill(0.0);
-        let Accumulators { momentum: [m0, m1, m2], mean_square, row, col } = accumulators;
-        for (block, squares) in squares.iter_mut().enumerate().take(geometry.blocks) {
+        let mut next = 0;
+        for (piece, squares) in pieces.zip(squares) {
             *squares = ChannelSums::default();
             let mut lanes = Squares::<V>::new();
-            for row_index in 0..geometry.rows {
-                let range = geometry.row(block, row_index);
+            let (block, rows) = geometry.cut.rows(piece);
+            let count_of_rows = rows.len();
+            for (count, row_index) in rows.enumerate() {
+                let range = next..next + geometry.row(block, row_index).len();
+                next = range.end;
                 let (grads, params) = (&grads[range.clone()], &params[range.clone()]);
-                let (m0, m1, m2) = (&mut m0[range.clone()], &mut m1[range.clone()], &mut m2[range.clone()]);
-                let mean_square = &mut mean_square[range.clone()];
+                let [m0, m1, m2, mean_square] = averages.row_mut(range.clone(), wide);
                 let maps = geometry.factors.as_ref().map(|factors| {
-                    (&factors.row, factors.row.at(block, row_index), &factors.col, factors.col.at(block, row_index))
+                    let row_at = factors.row.at(block, row_index) - first_sums[0];
+                    (&factors.row, row_at, &factors.col, factors.col.at(block, row_index) - first_sums[1])
                 });
                 let mut row_total = V::splat(0.0);
                 for_each_vector::<V>(
@@ -221,7 +315,7 @@ impl Accumulate<'_, '_> {
                             None => {
                                 let q = square.add(V::splat(SQUARE_FLOOR));
                                 for k in 0..3 {
-                                    fresh.square[k] = factored[k].update(row[k], q, range.start + at, count);
+                                    fresh.square[k] = factored[k].update(unfactored[k], q, range.start + at, count);
                                 }
                                 plain_channels(&fresh, settings, sink);
                                 factor_channels::<V, VECTOR, 1>(&fresh, sink);
@@ -229,6 +323,7 @@ impl Accumulate<'_, '_> {
                         }
                     },
                 );
+                averages.put_back(range, wide);
                 if let Some((row_map, row_at, col_map, col_at)) = maps {
                     let total = row_total.sum();
                     if row_map.col_stride == 0 {
@@ -238,14 +333,10 @@ impl Accumulate<'_, '_> {
                         col_sums[col_at] += total;
                     }
                 }
-                if row_index % SQUARES_ROWS == SQUARES_ROWS - 1 || row_index + 1 == geometry.rows {
+                if count % SQUARES_ROWS == SQUARES_ROWS - 1 || count + 1 == count_of_rows {
                     lanes.empty_into(squares);
                 }
             }
-        }
-        if let Some(factors) = &geometry.factors {
-            decay_factor(row, row_sums, &factors.row, &factored);
-            decay_factor(col, col_sums, &factors.col, &factored);
         }
     }
 }
@@ -297,17 +388,31 @@ impl<V: Simd> Source<V, 1> for Fresh<'_, V> {
     }
 }
 
-#[inline(always)]
-fn decay_factor<V: Simd>(averages: &mut [&mut [f32]; 3], sums: &[f32], map: &FactorMap, blends: &[Blend<V>; 3]) {
-    let scale = V::splat(1.0 / map.averaged.max(1) as f32);
-    for_each_vector::<V>(
-        map.len,
-        #[inline(always)]
-        |at, count| {
-            let mean = get::<V>(sums, at, count).mul_add(scale, V::splat(SQUARE_FLOOR));
-            for (average, blend) in averages.iter_mut().zip(blends) {
-                blend.update(average, mean, at, count);
-            }
-        },
-    );
+/// Takes the means of this step's squares into one factored statistic.
+struct DecayFactor<'a, 'b> {
+    averages: &'a mut [&'b mut [f32]; 3],
+    sums: &'a [f32],
+    map: &'a FactorMap,
+    decays: &'a Decays,
+}
+
+impl Kernel for DecayFactor<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Simd>(self) {
+        let Self { averages, sums, map, decays } = self;
+        let blends = Blend::<V>::three(decays.factored);
+        let scale = V::splat(1.0 / map.averaged.max(1) as f32);
+        for_each_vector::<V>(
+            map.len,
+            #[inline(always)]
+            |at, count| {
+                let mean = get::<V>(sums, at, count).mul_add(scale, V::splat(SQUARE_FLOOR));
+                for (average, blend) in averages.iter_mut().zip(blends) {
+                    blend.update(average, mean, at, count);
+                }
+            },
+        );
+    }
 }

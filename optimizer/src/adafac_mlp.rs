@@ -19,7 +19,6 @@ use crate::param_network::channels::{FeatureSettings, UNFACTORED};
 use crate::param_network::mlp::{Activation, Mlp, PublishedWeights};
 use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
 use crate::rule::{StepContext, UpdateRule};
-use crate::simd::dispatch;
 use crate::state::StateLayout;
 use crate::step::subtract;
 use crate::{Error, ParamLayout, TensorLayout};
@@ -197,7 +196,7 @@ impl UpdateRule for AdafacMlpRule {
             .iter()
             .map(|tensor| {
                 let geometry = Geometry::new(&tensor.shape);
-                scratch.grow(&geometry, config.hidden);
+                scratch.grow(&geometry, state.accumulator_storage(), config.hidden);
                 let slots = AccumulatorSlots::new(&tensor.name, &tensor.shape, &geometry, state);
                 (tensor.clone(), geometry, slots)
             })
@@ -240,15 +239,16 @@ impl AdafacMlpRule {
         for (tensor, geometry, slots) in self.tensors.iter().filter(|(tensor, ..)| !tensor.is_empty()) {
             let (params, grads) = (&mut params[tensor.range.clone()], &grads[tensor.range.clone()]);
             let direction = &mut self.direction[..tensor.len()];
-            let mut accumulators = slots.resolve(state);
-            dispatch(ApplyNetwork::<H, UNFACTORED> {
+            let mut accumulators = slots.resolve(state, context.step);
+            ApplyNetwork::<H, UNFACTORED> {
                 outputs: NetworkOutputs { direction, magnitude: None },
                 inputs: NetworkInputs { params, grads, accumulators: &mut accumulators, geometry },
                 decays: &self.decays,
                 mlp,
                 settings: &NetworkSettings { exp_mult: self.config.exp_mult, ..SETTINGS },
                 scratch: &mut self.scratch,
-            });
+            }
+            .run();
             let keep = 1.0 - context.rate * context.weight_decay;
             subtract(params, direction, self.config.step_mult * context.rate, keep);
         }

@@ -53,6 +53,13 @@ impl ArrayFile {
         self.arrays.insert(name.to_owned(), Array { dtype: Dtype::F32, shape: shape.to_vec(), data });
     }
 
+    /// Adds an array of bfloat16, given as its bits.
+    pub fn insert_halves(&mut self, name: &str, shape: &[usize], values: &[u16]) {
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.arrays.insert(name.to_owned(), Array { dtype: Dtype::BF16, shape: shape.to_vec(), data });
+    }
+
     /// Adds everything in `file` with `prefix/` before every name and key.
     pub fn nest(&mut self, prefix: &str, file: Self) {
         self.arrays.extend(file.arrays.into_iter().map(|(name, array)| (format!("{prefix}/{name}"), array)));

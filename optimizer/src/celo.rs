@@ -137,6 +137,7 @@ impl UpdateRule for CeloRule {
             factor: 1.0 / self.config.bank as f32,
             scale: self.config.step_mult * context.rate * if self.config.scheduled { multiplier } else { 1.0 },
             keep: 1.0 - context.rate * context.weight_decay,
+            step: context.step,
         };
         for index in 0..self.tensors {
             self.bank.step(index, params, grads, state, step);

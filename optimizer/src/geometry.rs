@@ -4,9 +4,11 @@
 //! blocks. Factored second moments (Adafactor, arXiv 1804.04235) are averages over the longest axis `d0` (the
 //! "row" statistic `R`) and over the second longest `d1` (the "column" statistic `C`). For an element in row `i`
 //! and column `j` of block `b`, either statistic is found at `base[b] + i · row_stride + j · col_stride`, and
-//! `col_stride` is 0 or 1, so along a row it is one number or one contiguous slice.
+//! `col_stride` is 0 or 1, so along a row it is one number or one contiguous slice. Threads share a tensor by [`Cut`].
 
 use std::ops::Range;
+
+use crate::cut::Cut;
 
 /// Vectors are cut into rows of this length, so that sums stay accurate and work can be divided.
 const VECTOR_ROW: usize = 4096;
@@ -24,6 +26,8 @@ pub(crate) struct Geometry {
     pub cols: usize,
     /// The two factored statistics, for tensors of rank two or more.
     pub factors: Option<Factors>,
+    /// How it is divided among threads.
+    pub cut: Cut,
 }
 
 /// The layout of the factored second moments of one tensor.
@@ -50,6 +54,8 @@ pub(crate) struct FactorMap {
     row_stride: usize,
     /// 0: one entry for a whole row; 1: one entry for every column.
     pub col_stride: usize,
+    /// Every row has one entry of its own, in the order of rows through all blocks.
+    pub is_per_row: bool,
 }
 
 impl FactorMap {
@@ -81,6 +87,7 @@ impl FactorMap {
             base,
             row_stride: stride[rank - 2],
             col_stride: stride[rank - 1],
+            is_per_row: averaged_axis == rank - 1,
         }
     }
 
@@ -115,7 +122,8 @@ impl Geometry {
         if rank < 2 {
             let cols = len.min(VECTOR_ROW);
             let rows = if len == 0 { 0 } else { len.div_ceil(VECTOR_ROW) };
-            return Self { len, blocks: usize::from(len > 0), rows, cols, factors: None };
+            let blocks = usize::from(len > 0);
+            return Self { len, blocks, rows, cols, factors: None, cut: Cut::new([blocks, rows, cols], None) };
         }
         let (d1, d0) = longest_axes(shape);
         let (row, col) = (FactorMap::new(shape, d0), FactorMap::new(shape, d1));
@@ -123,7 +131,10 @@ impl Geometry {
         let axis = if d1 > d0 { d1 - 1 } else { d1 };
         let centre = (row.shape[..axis].iter().product(), row.shape[axis], row.shape[axis + 1..].iter().product());
         let blocks = if len == 0 { 0 } else { shape[..rank - 2].iter().product() };
-        Self { len, blocks, rows: shape[rank - 2], cols: shape[rank - 1], factors: Some(Factors { row, col, centre }) }
+        let [rows, cols] = [shape[rank - 2], shape[rank - 1]];
+        let shared = [&row, &col].into_iter().filter(|map| !map.is_per_row).map(|map| map.len).sum();
+        let cut = Cut::new([blocks, rows, cols], Some(shared));
+        Self { len, blocks, rows, cols, factors: Some(Factors { row, col, centre }), cut }
     }
 
     /// The elements of one block.
@@ -131,6 +142,12 @@ impl Geometry {
     pub fn block(&self, block: usize) -> Range<usize> {
         let size = self.rows * self.cols;
         block * size..((block + 1) * size).min(self.len)
+    }
+
+    /// The elements of consecutive rows, counted through all blocks.
+    #[inline(always)]
+    pub fn rows_through(&self, rows: &Range<usize>) -> Range<usize> {
+        rows.start * self.cols..(rows.end * self.cols).min(self.len)
     }
 
     /// The elements of one row. Only the last row of a vector is shorter than `cols`.

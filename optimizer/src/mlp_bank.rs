@@ -14,7 +14,6 @@ use crate::geometry::Geometry;
 use crate::param_network::channels::{FeatureSettings, UNFACTORED};
 use crate::param_network::mlp::{Activation, GROUPS, Mlp, PublishedWeights};
 use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
-use crate::simd::dispatch;
 use crate::state::StateLayout;
 use crate::step::subtract;
 use crate::{Error, ParamLayout, TensorLayout};
@@ -103,6 +102,8 @@ pub(crate) struct BankStep<'a> {
     pub scale: f32,
     /// What the parameters are multiplied by: one minus decay.
     pub keep: f32,
+    /// Updates before this one.
+    pub step: u64,
 }
 
 impl MlpBank {
@@ -114,7 +115,7 @@ impl MlpBank {
             .iter()
             .map(|tensor| {
                 let geometry = Geometry::new(&tensor.shape);
-                scratch.grow(&geometry, HIDDEN);
+                scratch.grow(&geometry, state.accumulator_storage(), HIDDEN);
                 let slots = AccumulatorSlots::new(&tensor.name, &tensor.shape, &geometry, state);
                 Tensor { range: tensor.range.clone(), geometry, slots }
             })
@@ -140,9 +141,9 @@ impl MlpBank {
         self.networks = (0..size).map(network).collect();
     }
 
-    /// The accumulators of tensor `index`.
+    /// The accumulators of tensor `index`, to be read.
     pub fn accumulators<'s>(&self, index: usize, state: &'s mut [f32]) -> Accumulators<'s> {
-        self.tensors[index].slots.resolve(state)
+        self.tensors[index].slots.resolve(state, 0)
     }
 
     /// One step of tensor `index`.
@@ -154,15 +155,16 @@ impl MlpBank {
         let mixed = Mlp::mix(&self.networks, step.controls, step.factor);
         let (params, grads) = (&mut params[tensor.range.clone()], &grads[tensor.range.clone()]);
         let direction = &mut self.direction[..tensor.geometry.len];
-        let mut accumulators = tensor.slots.resolve(state);
-        let squares = dispatch(ApplyNetwork::<HIDDEN, UNFACTORED> {
+        let mut accumulators = tensor.slots.resolve(state, step.step);
+        let squares = ApplyNetwork::<HIDDEN, UNFACTORED> {
             outputs: NetworkOutputs { direction, magnitude: None },
             inputs: NetworkInputs { params, grads, accumulators: &mut accumulators, geometry: &tensor.geometry },
             decays: &DECAYS,
             mlp: &mixed,
             settings: &NetworkSettings { exp_mult: self.exp_mult, ..SETTINGS },
             scratch: &mut self.scratch,
-        });
+        }
+        .run();
         let mean_square = squares / params.len() as f64;
         subtract(params, direction, (mean_square + 1e-9).sqrt() as f32 * step.scale, step.keep);
     }

@@ -27,6 +27,46 @@ pub(crate) fn for_each_part(count: usize, work: impl Fn(usize) + Send + Sync) {
     (0..count).for_each(work);
 }
 
+/// [`for_each_part`] with a work buffer for each thread: a copy of the first, made when a pool has more threads than any
+/// before.
+///
+/// # Panics
+/// If there is no work buffer.
+pub(crate) fn for_each_part_with<W: Clone + Send>(
+    count: usize,
+    workspaces: &mut Vec<W>,
+    work: impl Fn(usize, &mut W) + Send + Sync,
+) {
+    if count == 1 || workers() == 1 {
+        return (0..count).for_each(|part| work(part, &mut workspaces[0]));
+    }
+    if workspaces.len() < workers() {
+        workspaces.resize(workers(), workspaces[0].clone());
+    }
+    let workspaces = Shared::new(workspaces);
+    for_each_part(count, |part| {
+        let worker = worker();
+        // SAFETY: a thread works on one part at a time, as nothing inside a part waits for other threads.
+        work(part, &mut unsafe { workspaces.part(worker..worker + 1) }[0]);
+    });
+}
+
+/// How many threads may work on parts at once.
+fn workers() -> usize {
+    #[cfg(feature = "rayon")]
+    return rayon::current_num_threads();
+    #[cfg(not(feature = "rayon"))]
+    1
+}
+
+/// Which of them this thread is.
+fn worker() -> usize {
+    #[cfg(feature = "rayon")]
+    return rayon::current_thread_index().unwrap_or(0);
+    #[cfg(not(feature = "rayon"))]
+    0
+}
+
 /// A slice whose parts are written by several callers at once.
 pub(crate) struct Shared<'a, T> {
     pointer: *mut T,

@@ -13,7 +13,7 @@ use crate::groups::GroupedConfig;
 use crate::hand_designed::{checks, *};
 use crate::rule::{RuleOptimizer, UpdateRule};
 use crate::wrappers::{AccumulatedConfig, AveragedConfig, ClippedConfig, L2RegularisedConfig, LookaheadConfig};
-use crate::{Error, LearnedOptimizer, LearnedWeights, Optimizer, ParamLayout};
+use crate::{AccumulatorStorage, Error, LearnedOptimizer, LearnedWeights, Optimizer, ParamLayout};
 
 /// Declares the enum and the matches over it from one table, so that a new rule is one line here.
 macro_rules! registry {
@@ -203,6 +203,9 @@ pub struct LearnedConfig {
     /// Coefficient of decoupled weight decay; the one in the file if left out.
     #[serde(default)]
     pub weight_decay: Option<f32>,
+    /// How momenta and mean squares are stored: `Bf16` halves what a per-parameter network keeps of them.
+    #[serde(default)]
+    pub accumulators: AccumulatorStorage,
 }
 
 fn native() -> f32 {
@@ -212,7 +215,8 @@ fn native() -> f32 {
 impl LearnedConfig {
     fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
         checks::non_negative("step_multiplier", self.step_multiplier)?;
-        let mut optimizer = LearnedOptimizer::new(layout, LearnedWeights::load(&self.weights)?)?;
+        let weights = LearnedWeights::load(&self.weights)?;
+        let mut optimizer = LearnedOptimizer::with_accumulators(layout, weights, self.accumulators)?;
         optimizer.set_step_multiplier(self.step_multiplier);
         if let Some(coefficient) = self.weight_decay {
             checks::non_negative("weight_decay", coefficient)?;
@@ -230,11 +234,13 @@ pub struct PretrainedConfig {
     pub step_multiplier: f32,
     /// Coefficient of decoupled weight decay, on top of what the optimizer chooses itself.
     pub weight_decay: f32,
+    /// How momenta and mean squares are stored: `Bf16` halves what is kept of them.
+    pub accumulators: AccumulatorStorage,
 }
 
 impl Default for PretrainedConfig {
     fn default() -> Self {
-        Self { step_multiplier: native(), weight_decay: 0.0 }
+        Self { step_multiplier: native(), weight_decay: 0.0, accumulators: AccumulatorStorage::F32 }
     }
 }
 
@@ -242,7 +248,8 @@ impl PretrainedConfig {
     fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
         checks::non_negative("step_multiplier", self.step_multiplier)?;
         checks::non_negative("weight_decay", self.weight_decay)?;
-        let mut optimizer = LearnedOptimizer::pretrained(layout, None)?;
+        let weights = LearnedWeights::pretrained();
+        let mut optimizer = LearnedOptimizer::with_accumulators(layout, weights, self.accumulators)?;
         optimizer.set_step_multiplier(self.step_multiplier);
         optimizer.set_weight_decay(self.weight_decay);
         Ok(Box::new(optimizer))

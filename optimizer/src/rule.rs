@@ -5,6 +5,7 @@
 //! before the first update, described by a [`StateLayout`]; saving, loading and cloning need no code in the
 //! rule.
 
+use crate::bfloat16::AccumulatorStorage;
 use crate::denormals::FlushDenormals;
 use crate::state::{self, Header, StateLayout};
 use crate::{Error, NonFinitePolicy, Optimizer, ParamLayout, Schedule, StepOutcome};
@@ -89,7 +90,20 @@ impl<R: UpdateRule> RuleOptimizer<R> {
     /// # Errors
     /// [`Error::InvalidHyperParameter`] naming the field of `config`.
     pub fn new(layout: &ParamLayout, config: R::Config) -> Result<Self, Error> {
-        let mut state_layout = StateLayout::default();
+        Self::with_accumulators(layout, config, AccumulatorStorage::default())
+    }
+
+    /// The same with momenta and mean squares stored in another way. Only rules with a per-parameter network make use of
+    /// it; all others keep `f32`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_accumulators(
+        layout: &ParamLayout,
+        config: R::Config,
+        storage: AccumulatorStorage,
+    ) -> Result<Self, Error> {
+        let mut state_layout = StateLayout::with_accumulators(storage);
         let rule = R::build(config, layout, &mut state_layout)?;
         Ok(Self {
             weight_decay: rule.configured_weight_decay(),

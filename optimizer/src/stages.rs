@@ -6,6 +6,7 @@
 //! own; here they are read through the kernel that uses them, by a network whose output is one of its inputs.
 
 use crate::accumulators::{AccumulatorSlots, Decays};
+use crate::bfloat16::AccumulatorStorage;
 use crate::geometry::Geometry;
 use crate::learned::LearnedRule;
 use crate::loss_features::LOSS_FEATURES;
@@ -14,7 +15,6 @@ use crate::param_network::mlp::{Activation, Mlp, PublishedWeights};
 use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings};
 use crate::progress::PROGRESS;
 use crate::rule::UpdateRule;
-use crate::simd::dispatch;
 use crate::state::StateLayout;
 use crate::support::Case;
 use crate::support::learned::{
@@ -152,19 +152,19 @@ impl Moment<'_> {
             state[range].copy_from_slice(&kept[from]);
         }
         let mut scratch = NetworkScratch::default();
-        scratch.grow(&geometry, 8);
+        scratch.grow(&geometry, AccumulatorStorage::F32, 8);
         let normalize = reading.settings.normalize.filter(|_| normalized);
         let settings = NetworkSettings { normalize, exp_mult: 0.0, ..reading.settings };
         let mut direction = vec![0.0; self.tensor.len()];
         let outputs = NetworkOutputs { direction: &mut direction, magnitude: None };
         let (params, grads) = (&self.params[self.tensor.range.clone()], &self.grads[self.tensor.range.clone()]);
-        let mut accumulators = slots.resolve(&mut state);
+        let mut accumulators = slots.resolve(&mut state, 0);
         let inputs = NetworkInputs { params, grads, accumulators: &mut accumulators, geometry: &geometry };
         let (decays, mlp, settings, scratch) = (&reading.decays, &reader(channel), &settings, &mut scratch);
         if reading.bare {
-            dispatch(ApplyNetwork::<8, BARE> { outputs, inputs, decays, mlp, settings, scratch });
+            ApplyNetwork::<8, BARE> { outputs, inputs, decays, mlp, settings, scratch }.run();
         } else {
-            dispatch(ApplyNetwork::<8, UNFACTORED> { outputs, inputs, decays, mlp, settings, scratch });
+            ApplyNetwork::<8, UNFACTORED> { outputs, inputs, decays, mlp, settings, scratch }.run();
         }
         direction
     }

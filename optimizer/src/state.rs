@@ -2,7 +2,7 @@
 //!
 //! All state of a rule lives in one flat `[f32]`. A [`StateLayout`] names its parts; a part that holds one
 //! number per parameter is saved tensor by tensor, so that the file is keyed by names and another order of
-//! tensors still loads.
+//! tensors still loads. [Accumulators](StateLayout::accumulator) may take half the room, and then do so in the file too.
 
 use std::ops::Range;
 
@@ -10,6 +10,7 @@ use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::array_file::ArrayFile;
+use crate::bfloat16::{self, AccumulatorStorage};
 use crate::{Error, ParamLayout, Schedule};
 
 const FORMAT: &str = "velo-optimizer state 1";
@@ -49,11 +50,45 @@ pub fn parts<const N: usize>(state: &mut [f32], slots: [Slot; N]) -> [&mut [f32]
 /// Names and shapes of everything a rule remembers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StateLayout {
-    entries: Vec<(String, Vec<usize>, Range<usize>)>,
+    entries: Vec<Entry>,
     len: usize,
+    storage: AccumulatorStorage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    shape: Vec<usize>,
+    /// Elements of the flat state; two numbers in each where they are stored in half the room.
+    range: Range<usize>,
+    storage: AccumulatorStorage,
+}
+
+impl Entry {
+    /// Numbers in the array.
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    fn dtype(&self) -> Dtype {
+        match self.storage {
+            AccumulatorStorage::F32 => Dtype::F32,
+            AccumulatorStorage::Bf16 => Dtype::BF16,
+        }
+    }
 }
 
 impl StateLayout {
+    /// For a rule whose [accumulators](Self::accumulator) are to be stored like that.
+    pub fn with_accumulators(storage: AccumulatorStorage) -> Self {
+        Self { storage, ..Self::default() }
+    }
+
+    /// How accumulators are to be stored.
+    pub fn accumulator_storage(&self) -> AccumulatorStorage {
+        self.storage
+    }
+
     /// One number per parameter, in the order of the parameters, saved as `kind/<tensor name>`.
     pub fn per_param(&mut self, kind: &str, layout: &ParamLayout) -> Slot {
         let start = self.len;
@@ -65,8 +100,23 @@ impl StateLayout {
 
     /// An array of its own, saved under `name`.
     pub fn tensor(&mut self, name: &str, shape: &[usize]) -> Slot {
-        let slot = Slot { start: self.len, len: shape.iter().product() };
-        self.entries.push((name.to_owned(), shape.to_vec(), slot.range()));
+        self.array(name, shape, AccumulatorStorage::F32)
+    }
+
+    /// An array of averages of gradients or of their squares, stored as this layout says. In half the room, two numbers
+    /// share an element of the flat state.
+    pub fn accumulator(&mut self, name: &str, shape: &[usize]) -> Slot {
+        self.array(name, shape, self.storage)
+    }
+
+    fn array(&mut self, name: &str, shape: &[usize], storage: AccumulatorStorage) -> Slot {
+        let numbers = shape.iter().product();
+        let len = match storage {
+            AccumulatorStorage::F32 => numbers,
+            AccumulatorStorage::Bf16 => bfloat16::words(numbers),
+        };
+        let slot = Slot { start: self.len, len };
+        self.entries.push(Entry { name: name.to_owned(), shape: shape.to_vec(), range: slot.range(), storage });
         self.len += slot.len;
         slot
     }
@@ -83,7 +133,7 @@ impl StateLayout {
 
     /// Name, shape and range of every saved array, in order.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &[usize], Range<usize>)> {
-        self.entries.iter().map(|(name, shape, range)| (name.as_str(), shape.as_slice(), range.clone()))
+        self.entries.iter().map(|entry| (entry.name.as_str(), entry.shape.as_slice(), entry.range.clone()))
     }
 }
 
@@ -99,11 +149,17 @@ pub(crate) struct Header {
     pub schedule: Schedule,
 }
 
-/// A state file: `header` in the metadata, one little-endian f32 array per entry of `layout`.
+/// A state file: `header` in the metadata, one little-endian array per entry of `layout`.
 pub(crate) fn write(header: &Header, layout: &StateLayout, state: &[f32]) -> ArrayFile {
     let mut file = ArrayFile::default();
-    for (name, shape, range) in layout.entries() {
-        file.insert(name, shape, &state[range]);
+    for entry in &layout.entries {
+        let values = &state[entry.range.clone()];
+        match entry.storage {
+            AccumulatorStorage::F32 => file.insert(&entry.name, &entry.shape, values),
+            AccumulatorStorage::Bf16 => {
+                file.insert_halves(&entry.name, &entry.shape, bfloat16::halves(values, entry.len()));
+            }
+        }
     }
     let header = serde_json::to_string(header).expect("a header is plain data");
     file.metadata.extend([("format".to_owned(), FORMAT.to_owned()), ("header".to_owned(), header)]);
@@ -130,17 +186,28 @@ pub(crate) fn read(file: &ArrayFile, rule: &str, layout: &StateLayout) -> Result
         return Err(malformed(format!("was saved by the rule {:?}, expected {rule:?}", header.rule)));
     }
     let mut state = vec![0.0; layout.len()];
-    for (name, shape, range) in layout.entries() {
+    for entry in &layout.entries {
+        let Entry { name, shape, .. } = entry;
         let array = file.arrays.get(name).ok_or_else(|| malformed(format!("has no tensor {name:?}")))?;
-        if array.dtype != Dtype::F32 || array.shape != shape {
-            let (dtype, found) = (array.dtype, &array.shape);
-            return Err(malformed(format!("tensor {name:?} is {dtype:?} {found:?}, expected F32 {shape:?}")));
+        if array.dtype != entry.dtype() || array.shape != *shape {
+            let (dtype, found, expected) = (array.dtype, &array.shape, entry.dtype());
+            return Err(malformed(format!("tensor {name:?} is {dtype:?} {found:?}, expected {expected:?} {shape:?}")));
         }
-        for (value, bytes) in state[range].iter_mut().zip(array.data.chunks_exact(4)) {
-            *value = f32::from_le_bytes(bytes.try_into().expect("chunks of four"));
+        let values = &mut state[entry.range.clone()];
+        match entry.storage {
+            AccumulatorStorage::F32 => {
+                for (value, &bytes) in values.iter_mut().zip(array.data.as_chunks().0) {
+                    *value = f32::from_le_bytes(bytes);
+                }
+            }
+            AccumulatorStorage::Bf16 => {
+                for (half, &bytes) in bfloat16::halves_mut(values, entry.len()).iter_mut().zip(array.data.as_chunks().0) {
+                    *half = u16::from_le_bytes(bytes);
+                }
+            }
         }
     }
-    if let Some(extra) = file.arrays.keys().find(|name| layout.entries.iter().all(|entry| entry.0 != **name)) {
+    if let Some(extra) = file.arrays.keys().find(|name| layout.entries.iter().all(|entry| entry.name != **name)) {
         return Err(malformed(format!("has a tensor {extra:?} that this layout does not have")));
     }
     Ok((header, state))

@@ -11,6 +11,7 @@
 //! and published weights rely on it.
 
 use crate::accumulators::Accumulators;
+use crate::averages::{Averages, MEAN_SQUARE};
 
 /// Length of the vector: mean_rms, five of rank, three and three variances.
 pub(crate) const TENSOR_FEATURES: usize = 12;
@@ -18,10 +19,10 @@ pub(crate) const TENSOR_FEATURES: usize = 12;
 const RANKS: usize = 5;
 const CHUNK: usize = 4096;
 
-/// Mean and sum of squared deviations of a slice, from chunks that fit the first-level cache.
-fn moments(values: &[f32]) -> (f64, f64) {
+/// Mean and sum of squared deviations of one plane, from chunks that fit the first-level cache.
+fn moments(averages: &Averages<'_>, plane: usize) -> (f64, f64) {
     let (mut mean, mut deviations, mut seen) = (0.0, 0.0, 0.0);
-    for chunk in values.chunks(CHUNK) {
+    averages.for_each_stretch::<CHUNK>(plane, |chunk| {
         let count = chunk.len() as f64;
         let chunk_mean = f64::from(lane_sum(chunk, |x| x)) / count;
         let center = chunk_mean as f32;
@@ -32,7 +33,7 @@ fn moments(values: &[f32]) -> (f64, f64) {
         deviations += chunk_deviations + difference * difference * seen * count / (seen + count);
         mean += difference * count / (seen + count);
         seen += count;
-    }
+    });
     (mean, deviations)
 }
 
@@ -62,15 +63,15 @@ pub(crate) fn tensor_features(
     let count = params.len() as f64;
     let mean_square = params.chunks(CHUNK).map(|chunk| f64::from(lane_sum(chunk, |p| p * p))).sum::<f64>() / count;
     let scale = 1.0 / mean_square.max(1e-9).sqrt();
-    let (rms_mean, rms_deviations) = moments(accumulators.mean_square);
+    let (rms_mean, rms_deviations) = moments(&accumulators.averages, MEAN_SQUARE);
     let mut features = [0.0; TENSOR_FEATURES];
     features[0] = clipped_log(scale * rms_mean);
     let rank = shape.iter().filter(|&&axis| axis > 1).count();
     if rank < RANKS {
         features[1 + rank] = 1.0;
     }
-    for (i, momentum) in accumulators.momentum.iter().enumerate() {
-        let (mean, deviations) = moments(momentum);
+    for i in 0..3 {
+        let (mean, deviations) = moments(&accumulators.averages, i);
         let apart = rms_mean - mean;
         let square = scale * scale;
         features[1 + RANKS + i] = clipped_log(square * deviations / count);
@@ -85,10 +86,10 @@ mod tests {
 
     #[test]
     fn moments_of_a_long_slice_match_the_definition() {
-        let values: Vec<f32> = (0..10_000).map(|i| 3.0 + (i as f32 * 0.1).sin()).collect();
+        let mut values: Vec<f32> = (0..10_000).map(|i| 3.0 + (i as f32 * 0.1).sin()).collect();
         let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / 1e4;
         let deviations = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>();
-        let (got_mean, got_deviations) = moments(&values);
+        let (got_mean, got_deviations) = moments(&Averages::Full([&mut values, &mut [], &mut [], &mut []]), 0);
         assert!((got_mean - mean).abs() < 1e-6 && (got_deviations / deviations - 1.0).abs() < 1e-5);
     }
 }

@@ -201,6 +201,7 @@ impl UpdateRule for VeloRule {
                 factor: self.config.bank_factor / self.config.bank as f32,
                 scale: self.config.step_mult * multiplier * context.rate,
                 keep,
+                step: context.step,
             };
             self.bank.step(index, params, grads, state, step);
         }

@@ -20,7 +20,7 @@ use velo_comparison::score::ScoreRules;
 use velo_comparison::trial::write_tables;
 use velo_comparison::{Comparison, Contender, Metric, Page, Role, Trial, report};
 use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
-use velo_optimizer::{LearnedConfig, LearnedWeights, OptimizerConfig, Schedule};
+use velo_optimizer::{AccumulatorStorage, LearnedConfig, LearnedWeights, OptimizerConfig, Schedule};
 use velo_tasks::TaskConfig;
 
 use super::selection::{Rate, SCHEDULE, native_schedule, select};
@@ -69,7 +69,12 @@ pub fn evaluate(
     let tuned = |label: &str| Contender::over_rates(label, &adamw, SCHEDULE, &evaluation.adamw_rates);
     let frozen = frozen.iter().map(|(label, weights)| -> Result<Contender, Error> {
         let schedule = native_schedule(LearnedWeights::load(weights)?.architecture());
-        let config = LearnedConfig { weights: weights.clone(), step_multiplier: 1.0, weight_decay: None };
+        let config = LearnedConfig {
+            weights: weights.clone(),
+            step_multiplier: 1.0,
+            weight_decay: None,
+            accumulators: AccumulatorStorage::F32,
+        };
         Ok(Contender::fixed(*label, OptimizerConfig::Learned(config), schedule))
     });
     let frozen = frozen.collect::<Result<Vec<_>, _>>()?;

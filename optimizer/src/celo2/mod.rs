@@ -19,6 +19,8 @@ pub use config::{AdamPath, Celo2Config};
 
 use crate::accumulators::{AccumulatorSlots, Accumulators, Decays};
 use crate::architecture::LearnedConfig;
+use crate::averages::MEAN_SQUARE;
+use crate::bfloat16::AccumulatorStorage;
 use crate::elementwise::for_each_element;
 use crate::geometry::Geometry;
 use crate::orthogonalise::{self, orthogonalise};
@@ -26,7 +28,6 @@ use crate::param_network::channels::{BARE, BiasCorrection, FeatureSettings};
 use crate::param_network::mlp::{Mlp, PublishedWeights};
 use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkScratch, NetworkSettings, Scope};
 use crate::rule::{StepContext, UpdateRule};
-use crate::simd::dispatch;
 use crate::state::{Slot, StateLayout, parts};
 use crate::step::{subtract, sum_of_squares};
 use crate::{Error, ParamLayout};
@@ -81,9 +82,9 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn grow(&mut self, geometry: &Geometry, config: &Celo2Config) {
+    fn grow(&mut self, geometry: &Geometry, storage: AccumulatorStorage, config: &Celo2Config) {
         let at_least = |buffer: &mut Vec<f32>, len: usize| buffer.resize(buffer.len().max(len), 0.0);
-        self.network.grow(geometry, HIDDEN);
+        self.network.grow(geometry, storage, HIDDEN);
         at_least(&mut self.direction, geometry.len);
         if config.aggregate_magnitude {
             at_least(&mut self.magnitude, geometry.len);
@@ -136,7 +137,7 @@ impl UpdateRule for Celo2Rule {
                         mean_square: state.tensor(&format!("adam_mean_square/{}", tensor.name), &tensor.shape),
                     }
                 } else {
-                    scratch.grow(&geometry, &config);
+                    scratch.grow(&geometry, state.accumulator_storage(), &config);
                     Path::Learned(AccumulatorSlots::new(&tensor.name, &tensor.shape, &geometry, state))
                 };
                 Tensor { range: tensor.range.clone(), geometry, path }
@@ -167,7 +168,7 @@ impl UpdateRule for Celo2Rule {
                 Path::Learned(slots) if tensor.geometry.len > 0 => LearnedStep {
                     params,
                     grads,
-                    accumulators: slots.resolve(state),
+                    accumulators: slots.resolve(state, context.step),
                     geometry: &tensor.geometry,
                     config: &self.config,
                     mlp: &self.mlp,
@@ -229,7 +230,7 @@ impl LearnedStep<'_> {
         let Scratch { network, direction, magnitude, .. } = &mut *self.scratch;
         let direction = &mut direction[..self.geometry.len];
         let magnitude = self.config.aggregate_magnitude.then_some(magnitude.as_mut_slice());
-        dispatch(ApplyNetwork::<HIDDEN, BARE> {
+        ApplyNetwork::<HIDDEN, BARE> {
             outputs: NetworkOutputs { direction, magnitude },
             inputs: NetworkInputs {
                 params: self.params,
@@ -241,7 +242,8 @@ impl LearnedStep<'_> {
             mlp: self.mlp,
             settings: &settings(self.config, self.context.step),
             scratch: network,
-        });
+        }
+        .run();
         self.apply();
     }
 
@@ -263,9 +265,12 @@ impl LearnedStep<'_> {
             direction.iter_mut().for_each(|u| *u *= factor);
         }
         if config.precondition_output {
-            for (u, &v) in direction.iter_mut().zip(&*self.accumulators.mean_square) {
-                *u /= (v + 1e-6).sqrt();
-            }
+            let mut rest = &mut *direction;
+            self.accumulators.averages.for_each_stretch::<1024>(MEAN_SQUARE, |mean_square| {
+                let (own, after) = std::mem::take(&mut rest).split_at_mut(mean_square.len());
+                own.iter_mut().zip(mean_square).for_each(|(u, &v)| *u /= (v + 1e-6).sqrt());
+                rest = after;
+            });
         }
         let step = config.step_size * self.context.rate;
         let keep = 1.0 - step * self.context.weight_decay;
@@ -279,7 +284,7 @@ impl LearnedStep<'_> {
             if config.normalize_output {
                 let untouched = factor == 1.0 && !config.precondition_output && !orthogonalized;
                 let squares =
-                    if untouched { self.scratch.network.direction_squares(block) } else { sum_of_squares(direction) };
+                    if untouched { self.scratch.network.direction_squares(geometry, block) } else { sum_of_squares(direction) };
                 let mean_square = squares / direction.len() as f64;
                 scale *= (1.0 / (mean_square + NORM_EPSILON).sqrt()) as f32;
             }

@@ -33,7 +33,6 @@ use crate::param_network::channels::BARE;
 use crate::param_network::mlp::{Activation, Mlp, PublishedWeights};
 use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkScratch};
 use crate::rule::{StepContext, UpdateRule};
-use crate::simd::dispatch;
 use crate::state::{Slot, StateLayout};
 use crate::step::subtract;
 use crate::{Error, ParamLayout};
@@ -91,7 +90,7 @@ impl UpdateRule for PacedRule {
             .iter()
             .map(|tensor| {
                 let geometry = Geometry::new(&tensor.shape);
-                network.grow(&geometry, HIDDEN);
+                network.grow(&geometry, state.accumulator_storage(), HIDDEN);
                 largest = largest.max(geometry.len);
                 Tensor {
                     range: tensor.range.clone(),
@@ -128,20 +127,21 @@ impl UpdateRule for PacedRule {
         let step_size = self.config.step_size * context.rate * pace;
         for tensor in self.tensors.iter().filter(|tensor| tensor.geometry.len > 0) {
             let (params, grads) = (&mut params[tensor.range.clone()], &grads[tensor.range.clone()]);
-            let param_squares = dispatch(ApplyNetwork::<HIDDEN, BARE> {
+            let param_squares = ApplyNetwork::<HIDDEN, BARE> {
                 outputs: NetworkOutputs { direction: &mut self.direction[..params.len()], magnitude: None },
                 inputs: NetworkInputs {
                     params,
                     grads,
-                    accumulators: &mut tensor.accumulators.resolve(state),
+                    accumulators: &mut tensor.accumulators.resolve(state, context.step),
                     geometry: &tensor.geometry,
                 },
                 decays: &DECAYS,
                 mlp: &self.mlp,
                 settings: &NETWORK,
                 scratch: &mut self.network,
-            });
-            let agreement_squares = self.network.agreement_squares(tensor.geometry.blocks);
+            }
+            .run();
+            let agreement_squares = self.network.agreement_squares(&tensor.geometry);
             let logs = &mut state[tensor.logs.range()];
             let inputs = TensorInputs {
                 elements: params.len(),
@@ -157,7 +157,7 @@ impl UpdateRule for PacedRule {
             let keep = (-step * (context.weight_decay + self.config.decay * asked)).exp();
             for block in 0..tensor.geometry.blocks {
                 let range = tensor.geometry.block(block);
-                let mean_square = self.network.direction_squares(block) / range.len() as f64;
+                let mean_square = self.network.direction_squares(&tensor.geometry, block) / range.len() as f64;
                 let scale = (1.0 / (mean_square + NORM_EPSILON).sqrt()) as f32;
                 subtract(&mut params[range.clone()], &self.direction[range], step * scale, keep);
             }

@@ -4,9 +4,9 @@
 //! [`FactorViews`].
 
 use super::channels::{FACTOR, FLOOR, FeatureSettings, ROOT_EPSILON};
-use crate::accumulators::{for_each_vector, get, put};
-use crate::geometry::{FactorMap, Geometry};
-use crate::simd::Simd;
+use crate::accumulators::{Accumulators, for_each_vector, get, put};
+use crate::geometry::{FactorMap, Factors, Geometry};
+use crate::simd::{Kernel, Simd};
 use crate::step::squares_of;
 
 /// The entries of `R` or `C` as features, tabulated: six planes `[channel][entry]`, and the factors `ρ` or `κ`.
@@ -60,6 +60,25 @@ impl<'a> FactorTables<'a> {
                 fill_unit::<V>(&mut self.corrected_unit[k * len..][..len], average, correction, centre);
             }
         }
+    }
+}
+
+/// Fills the tables of `R` and `C`.
+pub(crate) struct FillTables<'a, 'b, 'c> {
+    pub tables: &'a mut [FactorTables<'b>; 2],
+    pub accumulators: &'a Accumulators<'c>,
+    pub factors: &'a Factors,
+    pub settings: &'a FeatureSettings,
+}
+
+impl Kernel for FillTables<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Simd>(self) {
+        let Self { tables: [row, col], accumulators, factors, settings } = self;
+        row.fill::<V>(&accumulators.row, &factors.row, Some(factors.centre), settings);
+        col.fill::<V>(&accumulators.col, &factors.col, None, settings);
     }
 }
 
@@ -146,6 +165,16 @@ impl<'a> RowFactors<'a> {
 }
 
 impl<'a> FactorViews<'a> {
+    /// Tables that are filled.
+    pub fn new([row, col]: [FactorTables<'a>; 2], factors: &'a Factors) -> Self {
+        Self {
+            maps: [&factors.row, &factors.col],
+            features: [row.features, col.features],
+            unit: [row.unit, col.unit],
+            corrected_unit: [row.corrected_unit, col.corrected_unit],
+        }
+    }
+
     /// `F` along a row, from plain or corrected units. When both statistics vary along the row, their product
     /// is written to `products` (three planes of `cols`).
     #[inline(always)]

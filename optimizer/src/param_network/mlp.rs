@@ -283,15 +283,17 @@ pub(crate) struct HiddenBase<'a, const H: usize> {
     row: [f32; H],
     /// `H` planes of the column-only channels; empty for tensors without factors.
     columns: &'a mut [f32],
+    /// The planes hold a row that was entered before.
+    is_filled: bool,
 }
 
 impl<'a, const H: usize> HiddenBase<'a, H> {
-    /// Room for the columns of one block: `H` planes, or none.
+    /// Room for the columns of some rows of one block: `H` planes, or none.
     pub fn new(columns: &'a mut [f32]) -> Self {
-        Self { row: [0.0; H], columns }
+        Self { row: [0.0; H], columns, is_filled: false }
     }
 
-    /// Moves to a row. Must be called for the rows of a block in order.
+    /// Moves to a row of that block.
     #[inline(always)]
     pub fn enter_row<V: Simd>(
         &mut self,
@@ -305,7 +307,8 @@ impl<'a, const H: usize> HiddenBase<'a, H> {
         let Some(views) = views else { return };
         let cols = geometry.cols;
         let varies = views.maps.iter().any(|map| map.col_stride == 1 && !map.same_for_all_rows());
-        let refill = row == 0 || varies;
+        let refill = !self.is_filled || varies;
+        self.is_filled = true;
         if refill {
             self.columns.fill(0.0);
         }

@@ -2,22 +2,27 @@
 //!
 //! Three passes over the tensor: the gradient enters the [accumulators](crate::accumulators) and the channels that
 //! it determines are squared; the channels with factored statistics are squared; with the normalisation folded into
-//! its first layer, the network is evaluated row by row. The channels are normalised over a block (the last two
-//! axes) or over the whole tensor. Every learned architecture with a per-parameter network goes through here; they
-//! differ in [`NetworkSettings`] and in what they do with the outputs.
+//! its first layer, the network is evaluated row by row. Every pass is divided among threads as the
+//! [cut](crate::cut) of the tensor says. The channels are normalised over a block (the last two axes) or over the whole
+//! tensor. Every learned architecture with a per-parameter network goes through here; they differ in
+//! [`NetworkSettings`] and in what they do with the outputs.
 
 pub(crate) mod channels;
 mod factors;
 pub(crate) mod mlp;
+mod passes;
 mod row;
 
-use crate::accumulators::{Accumulate, Accumulators, Decays, for_each_masked};
+use crate::accumulators::{Accumulate, Accumulators, Decays, sums_len};
+use crate::averages;
+use crate::bfloat16::AccumulatorStorage;
 use crate::geometry::Geometry;
-use crate::simd::{Kernel, Simd};
-use channels::{ChannelSums, FACTORED, FeatureSettings, Squares, factor_channels};
-use factors::{FactorTables, FactorViews};
-use mlp::{HiddenBase, Mlp, RowOutputs, evaluate_row};
-use row::{Lanes, Row};
+use crate::parallel::{Shared, for_each_part_with};
+use crate::simd::Processor;
+use channels::{ChannelSums, FACTORED, FeatureSettings};
+use factors::{FactorTables, FactorViews, FillTables};
+use mlp::Mlp;
+use passes::{Evaluate, EvaluatePieces, Rows, SquareFactors};
 
 /// What is normalised together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,39 +50,65 @@ pub(crate) struct NetworkScratch {
     sums: [Vec<f32>; 2],
     /// Tables of `R` and `C`.
     tables: [Vec<f32>; 2],
+    /// Sums of squares of the channels, per piece.
+    squares: Vec<ChannelSums>,
+    /// Sums of squares of the directions, per piece.
+    direction_squares: Vec<f64>,
+    /// What each thread needs for itself.
+    workspaces: Vec<Workspace>,
+}
+
+/// Work buffers of one thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Workspace {
+    /// Rows of averages that are stored in half the room.
+    wide: Vec<f32>,
     /// One plane per hidden unit, for the share of the columns in the first layer.
     columns: Vec<f32>,
     /// Products of factors that both vary along a row, plain and corrected.
     products: [Vec<f32>; 2],
-    /// Sums of squares of the channels, per block.
-    squares: Vec<ChannelSums>,
-    /// Sums of squares of the directions, per block.
-    direction_squares: Vec<f64>,
+}
+
+impl Workspace {
+    /// Room for rows of averages that are stored in half the room.
+    pub fn wide(&mut self) -> &mut [f32] {
+        &mut self.wide
+    }
 }
 
 impl NetworkScratch {
-    /// Makes room for a tensor and a network of hidden width `hidden`.
-    pub fn grow(&mut self, geometry: &Geometry, hidden: usize) {
+    /// Makes room for a tensor, for averages that are stored in that way, and for a network of hidden width `hidden`.
+    pub fn grow(&mut self, geometry: &Geometry, storage: AccumulatorStorage, hidden: usize) {
         let at_least = |buffer: &mut Vec<f32>, len: usize| buffer.resize(buffer.len().max(len), 0.0);
-        self.squares.resize(self.squares.len().max(geometry.blocks), ChannelSums::default());
-        self.direction_squares.resize(self.direction_squares.len().max(geometry.blocks), 0.0);
+        let pieces = geometry.cut.pieces;
+        self.squares.resize(self.squares.len().max(pieces), ChannelSums::default());
+        self.direction_squares.resize(self.direction_squares.len().max(pieces), 0.0);
+        if self.workspaces.is_empty() {
+            self.workspaces.push(Workspace::default());
+        }
+        for workspace in &mut self.workspaces {
+            at_least(&mut workspace.wide, averages::row_scratch_len(storage, geometry.cols));
+        }
         let Some(factors) = &geometry.factors else { return };
         for (which, map) in [&factors.row, &factors.col].into_iter().enumerate() {
-            at_least(&mut self.sums[which], map.len);
+            at_least(&mut self.sums[which], sums_len(map, &geometry.cut));
             at_least(&mut self.tables[which], FactorTables::scratch_len(map.len));
-            at_least(&mut self.products[which], 3 * geometry.cols);
         }
-        at_least(&mut self.columns, hidden * geometry.cols);
+        for workspace in &mut self.workspaces {
+            at_least(&mut workspace.columns, hidden * geometry.cols);
+            workspace.products.iter_mut().for_each(|products| at_least(products, 3 * geometry.cols));
+        }
     }
 
     /// The sum of squares of the directions that were last written to a block.
-    pub fn direction_squares(&self, block: usize) -> f64 {
-        self.direction_squares[block]
+    pub fn direction_squares(&self, geometry: &Geometry, block: usize) -> f64 {
+        self.direction_squares[geometry.cut.of_block(block)].iter().sum()
     }
 
-    /// The sums of squares of `m_k e` over the first `blocks` blocks of the tensor that the network was last applied to.
-    pub fn agreement_squares(&self, blocks: usize) -> [f64; 3] {
-        std::array::from_fn(|k| self.squares[..blocks].iter().map(|sums| sums.own[channels::AGREEMENT + k]).sum())
+    /// The sums of squares of `m_k e` over the tensor that the network was last applied to.
+    pub fn agreement_squares(&self, geometry: &Geometry) -> [f64; 3] {
+        let squares = &self.squares[..geometry.cut.pieces];
+        std::array::from_fn(|k| squares.iter().map(|sums| sums.own[channels::AGREEMENT + k]).sum())
     }
 }
 
@@ -99,8 +130,6 @@ pub(crate) struct NetworkInputs<'a, 'b> {
 
 /// Takes a gradient in and applies a network of hidden width `H` to every parameter of a tensor. Tensors without
 /// factored statistics see `VECTOR` channels: [`BARE`](channels::BARE) or [`UNFACTORED`](channels::UNFACTORED).
-///
-/// Returns the sum of squares of the parameters.
 pub(crate) struct ApplyNetwork<'a, 'b, const H: usize, const VECTOR: usize> {
     pub outputs: NetworkOutputs<'a>,
     pub inputs: NetworkInputs<'a, 'b>,
@@ -110,160 +139,81 @@ pub(crate) struct ApplyNetwork<'a, 'b, const H: usize, const VECTOR: usize> {
     pub scratch: &'a mut NetworkScratch,
 }
 
-impl<const H: usize, const VECTOR: usize> Kernel for ApplyNetwork<'_, '_, H, VECTOR> {
-    type Output = f64;
+impl<const H: usize, const VECTOR: usize> ApplyNetwork<'_, '_, H, VECTOR> {
+    /// Does so on the widest instruction set; returns the sum of squares of the parameters.
+    pub fn run(self) -> f64 {
+        self.run_on(Processor::widest())
+    }
 
-    #[inline(always)]
-    fn run<V: Simd>(self) -> f64 {
-        let Self { mut outputs, inputs, decays, mlp, settings, scratch } = self;
+    fn run_on(self, processor: Processor) -> f64 {
+        let Self { outputs, inputs, decays, mlp, settings, scratch } = self;
         let NetworkInputs { params, grads, accumulators, geometry } = inputs;
-        let features = &settings.features;
-        let [row_sums, col_sums] = &mut scratch.sums;
-        let squares = &mut scratch.squares[..geometry.blocks];
-        let sums = match &geometry.factors {
-            Some(factors) => [&mut row_sums[..factors.row.len], &mut col_sums[..factors.col.len]],
-            None => [&mut [][..], &mut [][..]],
-        };
-        Accumulate { accumulators, grads, params, geometry, decays, settings: features, sums, squares }
-            .run::<V, VECTOR>();
+        let (features, cut) = (&settings.features, &geometry.cut);
+        let NetworkScratch { sums, tables, squares, direction_squares, workspaces } = scratch;
+        let squares = &mut squares[..cut.pieces];
+        let sums = sums.each_mut().map(|sums| sums.as_mut_slice());
+        Accumulate {
+            accumulators,
+            grads,
+            params,
+            geometry,
+            decays,
+            settings: features,
+            sums,
+            squares: &mut *squares,
+            workspaces: &mut *workspaces,
+        }
+        .run::<VECTOR>(processor);
         let param_squares = squares.iter().map(|sums| sums.own[channels::PARAM]).sum();
 
-        let rows = Rows { params, grads, accumulators, geometry, settings: features };
-        if geometry.factors.is_some() {
-            evaluate::<V, H, FACTORED>(&mut outputs, &rows, mlp, settings, scratch);
-        } else {
-            evaluate::<V, H, VECTOR>(&mut outputs, &rows, mlp, settings, scratch);
-        }
-        param_squares
-    }
-}
-
-/// Where the rows of a tensor come from.
-struct Rows<'a> {
-    params: &'a [f32],
-    grads: &'a [f32],
-    accumulators: &'a Accumulators<'a>,
-    geometry: &'a Geometry,
-    settings: &'a FeatureSettings,
-}
-
-impl Rows<'_> {
-    #[inline(always)]
-    fn row<'a, 'b: 'a>(
-        &'a self,
-        block: usize,
-        row: usize,
-        views: Option<&'a FactorViews<'b>>,
-        products: &'a mut [Vec<f32>; 2],
-    ) -> Row<'a> {
-        let [plain, corrected] = products;
-        let range = self.geometry.row(block, row);
-        let products = [plain.as_mut_slice(), corrected.as_mut_slice()];
-        Row::new((self.grads, self.params), self.accumulators, range, views, (block, row), products, self.settings)
-    }
-}
-
-#[inline(always)]
-fn evaluate<V: Simd, const H: usize, const CHANNELS: usize>(
-    outputs: &mut NetworkOutputs<'_>,
-    rows: &Rows<'_>,
-    mlp: &Mlp<H>,
-    settings: &NetworkSettings,
-    scratch: &mut NetworkScratch,
-) {
-    let (geometry, features) = (rows.geometry, &settings.features);
-    let NetworkScratch { tables: [row_tables, col_tables], columns, products, squares, direction_squares, .. } =
-        scratch;
-    let mut base_columns: &mut [f32] = &mut [];
-    let mut views = None;
-    if let Some(factors) = &geometry.factors {
-        let mut row = FactorTables::new(row_tables, factors.row.len);
-        row.fill::<V>(&rows.accumulators.row, &factors.row, Some(factors.centre), features);
-        let mut col = FactorTables::new(col_tables, factors.col.len);
-        col.fill::<V>(&rows.accumulators.col, &factors.col, None, features);
-        views = Some(FactorViews {
-            maps: [&factors.row, &factors.col],
-            features: [row.features, col.features],
-            unit: [row.unit, col.unit],
-            corrected_unit: [row.corrected_unit, col.corrected_unit],
+        let views = geometry.factors.as_ref().map(|factors| {
+            let [row, col] = tables;
+            let mut tables = [FactorTables::new(row, factors.row.len), FactorTables::new(col, factors.col.len)];
+            processor.run(FillTables { tables: &mut tables, accumulators, factors, settings: features });
+            FactorViews::new(tables, factors)
         });
-        base_columns = &mut columns[..H * geometry.cols];
-    }
-    let views = views.as_ref();
-    let blocks_together = match settings.normalize {
-        Some((Scope::Tensor, _)) => geometry.blocks,
-        _ => 1,
-    };
-    let mut folded = mlp.clone();
-    let mut first = 0;
-    while first < geometry.blocks {
-        let group = first..first + blocks_together;
-        first = group.end;
+        let rows = Rows { params, grads, accumulators, geometry, settings: features };
+        if let Some(views) = views.as_ref().filter(|_| settings.normalize.is_some()) {
+            let squares = Shared::new(&mut *squares);
+            for_each_part_with(cut.parts, workspaces, |part, workspace| {
+                let pieces = cut.part(part);
+                // SAFETY: parts have different pieces.
+                let squares = unsafe { squares.part(pieces.clone()) };
+                processor.run(SquareFactors { squares, rows: &rows, views, pieces, workspace });
+            });
+        }
+
+        let mut folded = mlp.clone();
         match settings.normalize {
-            Some((_, epsilon)) => {
+            Some((Scope::Tensor, epsilon)) => {
                 let mut sums = ChannelSums::default();
-                for block in group.clone() {
-                    if let Some(views) = views {
-                        add_factor_squares::<V>(&mut squares[block], rows, views, block, products);
-                    }
-                    sums.add(&squares[block]);
-                }
-                let elements = geometry.block(group.start).start..geometry.block(group.end - 1).end;
-                folded.fold(mlp, features, Some((&sums, elements.len(), epsilon)));
+                squares.iter().for_each(|piece| sums.add(piece));
+                folded.fold(mlp, features, Some((&sums, geometry.len, epsilon)));
             }
+            Some((Scope::Block, _)) => {}
             None => folded.fold(mlp, features, None),
         }
-        for block in group {
-            let mut base = HiddenBase::new(&mut *base_columns);
-            let mut block_squares = 0.0;
-            for index in 0..geometry.rows {
-                base.enter_row::<V>(&folded, views, geometry, block, index);
-                let range = geometry.row(block, index);
-                let row = rows.row(block, index, views, products);
-                let mut outputs = RowOutputs {
-                    direction: &mut outputs.direction[range.clone()],
-                    magnitude: match &mut outputs.magnitude {
-                        Some(magnitude) => Some(&mut magnitude[range]),
-                        None => None,
-                    },
-                    exp_mult: settings.exp_mult,
-                };
-                let mut row_squares = V::splat(0.0);
-                evaluate_row::<V, H, CHANNELS>(&mut outputs, &folded, &base, &row, geometry.cols, &mut row_squares);
-                block_squares += f64::from(row_squares.sum());
+        let direction = Shared::new(outputs.direction);
+        let magnitude = outputs.magnitude.map(Shared::new);
+        let direction_squares = Shared::new(direction_squares);
+        for_each_part_with(cut.parts, workspaces, |part, workspace| {
+            let pieces = cut.part(part);
+            let range = geometry.rows_through(&cut.rows_through(&pieces));
+            // SAFETY: parts have different pieces, hence different elements.
+            let (outputs, direction_squares) = unsafe {
+                let magnitude = magnitude.as_ref().map(|magnitude| magnitude.part(range.clone()));
+                let outputs = NetworkOutputs { direction: direction.part(range), magnitude };
+                (outputs, direction_squares.part(pieces.clone()))
+            };
+            let (rows, views, folded, squares) = (&rows, views.as_ref(), &folded, &*squares);
+            let pass = Evaluate { outputs, direction_squares, rows, views, pieces, mlp, folded, settings, squares, workspace };
+            if geometry.factors.is_some() {
+                processor.run(EvaluatePieces::<H, FACTORED>(pass));
+            } else {
+                processor.run(EvaluatePieces::<H, VECTOR>(pass));
             }
-            direction_squares[block] = block_squares;
-        }
-    }
-}
-
-/// Rows of squares that are summed in single precision before they are added up in double precision.
-const SQUARES_ROWS: usize = 64;
-
-/// Adds the squares of the channels with factored statistics over one block.
-#[inline(always)]
-fn add_factor_squares<V: Simd>(
-    sums: &mut ChannelSums,
-    rows: &Rows<'_>,
-    views: &FactorViews<'_>,
-    block: usize,
-    products: &mut [Vec<f32>; 2],
-) {
-    sums.factor = views.sums_of_squares::<V>(block, rows.geometry);
-    let mut squares = Squares::<V>::new();
-    for index in 0..rows.geometry.rows {
-        let row = rows.row(block, index, Some(views), products);
-        for_each_masked::<V>(
-            row.len(),
-            #[inline(always)]
-            |at, count| {
-                let vectors = row.vectors::<V, FACTORED, 1>([Lanes::Masked(at, count)]);
-                factor_channels::<V, FACTORED, 1>(&vectors, squares.with_count(count));
-            },
-        );
-        if index % SQUARES_ROWS == SQUARES_ROWS - 1 || index + 1 == rows.geometry.rows {
-            squares.empty_into(sums);
-        }
+        });
+        param_squares
     }
 }
 
@@ -273,49 +223,34 @@ mod tests {
     use super::mlp::{Activation, PublishedWeights};
     use super::*;
     use crate::accumulators::AccumulatorSlots;
-    use crate::simd::on_every_set;
     use crate::state::StateLayout;
 
     /// Takes in five gradients and returns the directions.
-    struct Directions<'a> {
-        geometry: &'a Geometry,
-        slots: &'a AccumulatorSlots,
-        mlp: &'a Mlp<4>,
-        state: Vec<f32>,
-        scratch: NetworkScratch,
-    }
-
-    impl Kernel for Directions<'_> {
-        type Output = Vec<f32>;
-
-        #[inline(always)]
-        fn run<V: Simd>(mut self) -> Vec<f32> {
-            let len = self.geometry.len;
-            let params: Vec<f32> = (0..len).map(|i| (i as f32 * 0.37).cos()).collect();
-            let mut grads = params.clone();
-            let mut accumulators = self.slots.resolve(&mut self.state);
-            let mut direction = vec![0.0; len];
-            let decays = Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.95, factored: [0.9, 0.99, 0.999] };
-            for step in 0..5 {
-                grads.iter_mut().enumerate().for_each(|(i, g)| *g = ((i + 7 * step) as f32 * 0.61).sin());
-                let features = FeatureSettings { clip: 1000.0, epsilon: 1e-8, vector_epsilon: 0.0, correction: None };
-                ApplyNetwork::<4, BARE> {
-                    outputs: NetworkOutputs { direction: &mut direction, magnitude: None },
-                    inputs: NetworkInputs {
-                        params: &params,
-                        grads: &grads,
-                        accumulators: &mut accumulators,
-                        geometry: self.geometry,
-                    },
-                    decays: &decays,
-                    mlp: self.mlp,
-                    settings: &NetworkSettings { features, normalize: Some((Scope::Block, 1e-9)), exp_mult: 0.1 },
-                    scratch: &mut self.scratch,
-                }
-                .run::<V>();
+    fn directions(processor: Processor, shape: &[usize], mlp: &Mlp<4>) -> Vec<f32> {
+        let geometry = Geometry::new(shape);
+        let mut layout = StateLayout::default();
+        let slots = AccumulatorSlots::new("w", shape, &geometry, &mut layout);
+        let mut scratch = NetworkScratch::default();
+        scratch.grow(&geometry, AccumulatorStorage::F32, 4);
+        let mut state = vec![0.0; layout.len()];
+        let params: Vec<f32> = (0..geometry.len).map(|i| (i as f32 * 0.37).cos()).collect();
+        let mut direction = vec![0.0; geometry.len];
+        let decays = Decays { momentum: [0.9, 0.99, 0.999], mean_square: 0.95, factored: [0.9, 0.99, 0.999] };
+        let features = FeatureSettings { clip: 1000.0, epsilon: 1e-8, vector_epsilon: 0.0, correction: None };
+        for step in 0..5 {
+            let grads: Vec<f32> = (0..geometry.len).map(|i| ((i + 7 * step) as f32 * 0.61).sin()).collect();
+            let accumulators = &mut slots.resolve(&mut state, step as u64);
+            ApplyNetwork::<4, BARE> {
+                outputs: NetworkOutputs { direction: &mut direction, magnitude: None },
+                inputs: NetworkInputs { params: &params, grads: &grads, accumulators, geometry: &geometry },
+                decays: &decays,
+                mlp,
+                settings: &NetworkSettings { features, normalize: Some((Scope::Block, 1e-9)), exp_mult: 0.1 },
+                scratch: &mut scratch,
             }
-            direction
+            .run_on(processor);
         }
+        direction
     }
 
     #[test]
@@ -324,18 +259,8 @@ mod tests {
         let stored: [usize; 30] = std::array::from_fn(|channel| channel);
         let mlp = Mlp::new(&PublishedWeights::read(&theta, &stored, 3), Activation::Tanh);
         for shape in [vec![37, 50], vec![50, 37], vec![100], vec![3, 3, 5, 6], vec![64, 10], vec![]] {
-            let geometry = Geometry::new(&shape);
-            let mut layout = StateLayout::default();
-            let slots = AccumulatorSlots::new("w", &shape, &geometry, &mut layout);
-            let mut scratch = NetworkScratch::default();
-            scratch.grow(&geometry, 4);
-            let results = on_every_set(|| Directions {
-                geometry: &geometry,
-                slots: &slots,
-                mlp: &mlp,
-                scratch: scratch.clone(),
-                state: vec![0.0; layout.len()],
-            });
+            let results: Vec<_> =
+                Processor::all().map(|processor| (processor, directions(processor, &shape, &mlp))).collect();
             let (_, expected) = results.last().unwrap();
             assert!(expected.iter().any(|x| x.abs() > 0.1), "{shape:?}: all directions vanish");
             for (set, direction) in &results {

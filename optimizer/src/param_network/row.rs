@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::channels::{FACTORED, FeatureSettings, Source, own_factor, own_momentum_factor};
 use super::factors::{FactorViews, RowFactors};
-use crate::accumulators::Accumulators;
+use crate::averages::PLANES;
 use crate::simd::Simd;
 
 /// One row of a tensor: everything that its own channels are made from. All slices have the same length.
@@ -22,19 +22,19 @@ pub(crate) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The elements `range` of a tensor, which are row `row` of block `block`. `products` is scratch for the
-    /// factors, plain and corrected.
+    /// The elements `range` of a tensor, which are row `row` of block `block`. The averages are those of the row, `V` is
+    /// that of the whole tensor. `products` is scratch for the factors, plain and corrected.
     #[inline(always)]
     pub fn new<'b: 'a>(
         (grads, params): (&'a [f32], &'a [f32]),
-        accumulators: &'a Accumulators<'_>,
+        [m0, m1, m2, mean_square]: [&'a [f32]; PLANES],
+        unfactored: &'a [&mut [f32]; 3],
         range: Range<usize>,
         views: Option<&'a FactorViews<'b>>,
         (block, row): (usize, usize),
         [plain, corrected]: [&'a mut [f32]; 2],
         settings: &'a FeatureSettings,
     ) -> Self {
-        let [m0, m1, m2] = &accumulators.momentum;
         let cols = range.len();
         let (factors, corrected) = match views {
             Some(views) => {
@@ -46,7 +46,7 @@ impl<'a> Row<'a> {
                 (factors, corrected)
             }
             None => {
-                let [v0, v1, v2] = &accumulators.row;
+                let [v0, v1, v2] = unfactored;
                 let planes = RowFactors::planes([&v0[range.clone()], &v1[range.clone()], &v2[range.clone()]]);
                 (planes, planes)
             }
@@ -54,9 +54,9 @@ impl<'a> Row<'a> {
         Self {
             len: cols,
             grads: &grads[range.clone()],
-            params: &params[range.clone()],
-            momentum: [&m0[range.clone()], &m1[range.clone()], &m2[range.clone()]],
-            mean_square: &accumulators.mean_square[range],
+            params: &params[range],
+            momentum: [m0, m1, m2],
+            mean_square,
             factors,
             corrected,
             settings,

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use velo_optimizer::OptimizerConfig::{self, *};
 use velo_optimizer::hand_designed::*;
 use velo_optimizer::{
-    AccumulatedConfig, AdafacMlpConfig, Architecture, AveragedConfig, Celo2Config, CeloAdamConfig, CeloConfig,
+    AccumulatedConfig, AccumulatorStorage, AdafacMlpConfig, Architecture, AveragedConfig, Celo2Config, CeloAdamConfig, CeloConfig,
     ClippedConfig, Group, GroupedConfig, L2RegularisedConfig, LearnedConfig, LearnedWeights, Limit, LookaheadConfig,
     PacedConfig, ParamLayout, Selector, Unit, VeloConfig,
 };
@@ -30,7 +30,7 @@ pub fn configurations() -> Vec<(String, OptimizerConfig)> {
         ("adaptive muon", Muon(MuonConfig { adaptive: true, nesterov: false, ..Default::default() })),
     ];
     let designed = defaults.chain(variants).chain(wrapped()).map(|(label, config)| (label.to_owned(), config));
-    designed.chain(learned()).chain(wrapped_learned()).collect()
+    designed.chain(learned()).chain(learned_in_bfloat16()).chain(wrapped_learned()).collect()
 }
 
 /// Every learned architecture, small, with weights that descend.
@@ -92,7 +92,19 @@ fn from_file(label: &str, weights: &LearnedWeights) -> OptimizerConfig {
         weights.save(&own).unwrap();
         std::fs::rename(&own, &path).unwrap();
     }
-    Learned(LearnedConfig { weights: path, step_multiplier: 1.0, weight_decay: None })
+    let accumulators = AccumulatorStorage::F32;
+    Learned(LearnedConfig { weights: path, step_multiplier: 1.0, weight_decay: None, accumulators })
+}
+
+/// The rules with a per-parameter network, with their averages in half the room.
+fn learned_in_bfloat16() -> Vec<(String, OptimizerConfig)> {
+    let names = ["celo2", "velo", "celo", "wide adafac_mlp", "paced"].map(|name| format!("learned {name}"));
+    let chosen = learned().into_iter().filter(|(label, _)| names.contains(label));
+    let in_bfloat16 = chosen.map(|(label, config)| {
+        let Learned(config) = config else { panic!("{label} comes from a file") };
+        (format!("{label} in bfloat16"), Learned(LearnedConfig { accumulators: AccumulatorStorage::Bf16, ..config }))
+    });
+    in_bfloat16.collect()
 }
 
 /// Weights under which a rule descends anything: its network puts out Adam's direction, its heads a multiplier of one;

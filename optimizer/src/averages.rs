@@ -40,7 +40,12 @@ impl AverageSlots {
     }
 
     /// The averages inside the flat state, and two other slots of it. Update number `step` comes next.
-    pub fn resolve<'a>(&self, state: &'a mut [f32], others: [Slot; 2], step: u64) -> (Averages<'a>, [&'a mut [f32]; 2]) {
+    pub fn resolve<'a>(
+        &self,
+        state: &'a mut [f32],
+        others: [Slot; 2],
+        step: u64,
+    ) -> (Averages<'a>, [&'a mut [f32]; 2]) {
         let [momentum, mean_square, first, second] =
             parts(state, [self.momentum, self.mean_square, others[0], others[1]]);
         let averages = match self.storage {

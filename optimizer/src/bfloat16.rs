@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_slow_average_dies_down_stochastically_and_never_to_the_nearest() {
         const DECAY: f32 = 0.999;
-        let nearest = |value: f32| f32::from_bits((value.to_bits() + 0x7FFF + (value.to_bits() >> 16 & 1)) & 0xFFFF_0000);
+        let nearest =
+            |value: f32| f32::from_bits((value.to_bits() + 0x7FFF + (value.to_bits() >> 16 & 1)) & 0xFFFF_0000);
         let (mut stuck, mut moving) = (1.0f32, vec![1.0f32; 100]);
         for update in 0..2000 {
             stuck = nearest(DECAY * stuck);

@@ -11,7 +11,7 @@ use std::ops::Range;
 pub(crate) fn for_each_part(count: usize, work: impl Fn(usize) + Send + Sync) {
     use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-    if count == 1 || rayon::current_num_threads() == 1 {
+    if count <= 1 || rayon::current_num_threads() == 1 {
         return (0..count).for_each(work);
     }
     (0..count).into_par_iter().for_each(|part| {
@@ -37,7 +37,7 @@ pub(crate) fn for_each_part_with<W: Clone + Send>(
     workspaces: &mut Vec<W>,
     work: impl Fn(usize, &mut W) + Send + Sync,
 ) {
-    if count == 1 || workers() == 1 {
+    if count <= 1 || workers() == 1 {
         return (0..count).for_each(|part| work(part, &mut workspaces[0]));
     }
     if workspaces.len() < workers() {

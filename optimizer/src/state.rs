@@ -201,7 +201,8 @@ pub(crate) fn read(file: &ArrayFile, rule: &str, layout: &StateLayout) -> Result
                 }
             }
             AccumulatorStorage::Bf16 => {
-                for (half, &bytes) in bfloat16::halves_mut(values, entry.len()).iter_mut().zip(array.data.as_chunks().0) {
+                for (half, &bytes) in bfloat16::halves_mut(values, entry.len()).iter_mut().zip(array.data.as_chunks().0)
+                {
                     *half = u16::from_le_bytes(bytes);
                 }
             }

@@ -2,8 +2,8 @@
 
 use velo_optimizer::hand_designed::{NormalisedAdam, NormalisedAdamConfig};
 use velo_optimizer::{
-    Activation, Architecture, Celo2Config, LearnedOptimizer, LearnedWeights, Optimizer, PacedConfig, ParamLayout,
-    Schedule,
+    AccumulatorStorage, Activation, Architecture, Celo2Config, LearnedOptimizer, LearnedWeights, Optimizer,
+    PacedConfig, ParamLayout, Schedule,
 };
 
 fn layout() -> ParamLayout {
@@ -316,4 +316,25 @@ fn it_trains_a_small_network_without_being_told_anything() {
             assert!(last < 0.1 * first, "{label} {horizon:?}: from {first} to {last}");
         }
     }
+}
+
+#[test]
+fn averages_in_bfloat16_take_half_the_room_and_lead_to_the_same_place() {
+    let layout = ParamLayout::new([("w", vec![40, 60])]).unwrap();
+    let build = |storage| LearnedOptimizer::with_accumulators(&layout, LearnedWeights::pretrained(), storage).unwrap();
+    let [mut full, mut half] = [AccumulatorStorage::F32, AccumulatorStorage::Bf16].map(build);
+    assert_eq!(full.state_bytes() - half.state_bytes(), 4 * 2 * layout.len());
+    let distance = |optimizer: &mut LearnedOptimizer| {
+        optimizer.set_horizon(Some(1000));
+        let mut params: Vec<f32> = (0..layout.len()).map(|i| (i as f32 * 0.7).sin()).collect();
+        for _ in 0..1000 {
+            let grads: Vec<f32> = params.iter().map(|param| param - 0.25).collect();
+            optimizer.step(&mut params, &grads, 1.0).unwrap();
+        }
+        params.iter().map(|param| (param - 0.25).powi(2)).sum::<f32>()
+    };
+    // The sum starts at some 1350.
+    let (full, half) = (distance(&mut full), distance(&mut half));
+    assert!(full < 10.0 && half < 10.0, "{full} and {half}");
+    assert_ne!(full, half);
 }

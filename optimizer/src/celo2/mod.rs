@@ -283,8 +283,11 @@ impl LearnedStep<'_> {
             let mut scale = config.rms_mult;
             if config.normalize_output {
                 let untouched = factor == 1.0 && !config.precondition_output && !orthogonalized;
-                let squares =
-                    if untouched { self.scratch.network.direction_squares(geometry, block) } else { sum_of_squares(direction) };
+                let squares = if untouched {
+                    self.scratch.network.direction_squares(geometry, block)
+                } else {
+                    sum_of_squares(direction)
+                };
                 let mean_square = squares / direction.len() as f64;
                 scale *= (1.0 / (mean_square + NORM_EPSILON).sqrt()) as f32;
             }

@@ -206,7 +206,8 @@ impl<const H: usize, const VECTOR: usize> ApplyNetwork<'_, '_, H, VECTOR> {
                 (outputs, direction_squares.part(pieces.clone()))
             };
             let (rows, views, folded, squares) = (&rows, views.as_ref(), &folded, &*squares);
-            let pass = Evaluate { outputs, direction_squares, rows, views, pieces, mlp, folded, settings, squares, workspace };
+            let pass =
+                Evaluate { outputs, direction_squares, rows, views, pieces, mlp, folded, settings, squares, workspace };
             if geometry.factors.is_some() {
                 processor.run(EvaluatePieces::<H, FACTORED>(pass));
             } else {

@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 use velo_optimizer::OptimizerConfig::{self, *};
 use velo_optimizer::hand_designed::*;
 use velo_optimizer::{
-    AccumulatedConfig, AccumulatorStorage, AdafacMlpConfig, Architecture, AveragedConfig, Celo2Config, CeloAdamConfig, CeloConfig,
-    ClippedConfig, Group, GroupedConfig, L2RegularisedConfig, LearnedConfig, LearnedWeights, Limit, LookaheadConfig,
-    PacedConfig, ParamLayout, Selector, Unit, VeloConfig,
+    AccumulatedConfig, AccumulatorStorage, AdafacMlpConfig, Architecture, AveragedConfig, Celo2Config, CeloAdamConfig,
+    CeloConfig, ClippedConfig, Group, GroupedConfig, L2RegularisedConfig, LearnedConfig, LearnedWeights, Limit,
+    LookaheadConfig, PacedConfig, ParamLayout, Selector, Unit, VeloConfig,
 };
 
 /// A label for messages, and a configuration.

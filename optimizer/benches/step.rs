@@ -91,59 +91,68 @@ fn print_table(sizes: &[(&str, usize, usize)], wanted: &impl Fn(&str) -> bool) {
 /// Multiply-adds of `f32` that one core does in a nanosecond where nothing holds it up: the best of some attempts.
 fn peak_multiply_adds() -> f64 {
     #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has what the function is compiled for.
-            return best_rate(|calls| unsafe { multiply_adds_avx512(calls) });
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: as above.
-            return best_rate(|calls| unsafe { multiply_adds_avx2(calls) });
-        }
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has what the function is compiled for.
+        return best_rate(16, |calls| unsafe { avx512_multiply_adds(calls) });
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: as above.
+        return best_rate(8, |calls| unsafe { avx2_multiply_adds(calls) });
     }
-    best_rate(multiply_adds)
+    best_rate(8, multiply_adds)
 }
 
-/// Independent chains of sixteen lanes: enough to hide the latency of a multiply-add.
-const CHAINS: usize = 6;
+/// Independent chains of vectors: enough to hide the latency of a multiply-add.
+const CHAINS: usize = 10;
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn multiply_adds_avx2(calls: usize) -> f32 {
-    multiply_adds(calls)
+fn avx2_multiply_adds(calls: usize) -> f32 {
+    use std::arch::x86_64::{_mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps};
+
+    let [factor, addend] = [0.999, 0.001].map(|value| _mm256_set1_ps(black_box(value)));
+    let mut chains = [addend; CHAINS];
+    for _ in 0..calls {
+        for chain in &mut chains {
+            *chain = _mm256_fmadd_ps(*chain, factor, addend);
+        }
+    }
+    chains.into_iter().map(|chain| _mm256_cvtss_f32(chain)).sum()
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,fma")]
-fn multiply_adds_avx512(calls: usize) -> f32 {
-    multiply_adds(calls)
-}
+#[target_feature(enable = "avx512f")]
+fn avx512_multiply_adds(calls: usize) -> f32 {
+    use std::arch::x86_64::{_mm512_cvtss_f32, _mm512_fmadd_ps, _mm512_set1_ps};
 
-/// `calls` multiply-adds in every lane of every chain.
-#[inline(always)]
-fn multiply_adds(calls: usize) -> f32 {
-    let (factor, addend) = (black_box(0.999f32), black_box(0.001f32));
-    let mut chains = [[1.0f32; 16]; CHAINS];
+    let [factor, addend] = [0.999, 0.001].map(|value| _mm512_set1_ps(black_box(value)));
+    let mut chains = [addend; CHAINS];
     for _ in 0..calls {
         for chain in &mut chains {
-            for lane in chain {
-                *lane = if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
-                    lane.mul_add(factor, addend)
-                } else {
-                    *lane * factor + addend
-                };
-            }
+            *chain = _mm512_fmadd_ps(*chain, factor, addend);
+        }
+    }
+    chains.into_iter().map(|chain| _mm512_cvtss_f32(chain)).sum()
+}
+
+/// Whatever the compiler makes of arrays.
+fn multiply_adds(calls: usize) -> f32 {
+    let (factor, addend) = (black_box(0.999f32), black_box(0.001f32));
+    let mut chains = [[1.0f32; 8]; CHAINS];
+    for _ in 0..calls {
+        for lane in chains.as_flattened_mut() {
+            *lane = *lane * factor + addend;
         }
     }
     chains.iter().flatten().sum()
 }
 
-fn best_rate(work: impl Fn(usize) -> f32) -> f64 {
+/// The best rate of `work`, which does as many multiply-adds in each of `lanes` lanes of each chain as it is told.
+fn best_rate(lanes: usize, work: impl Fn(usize) -> f32) -> f64 {
     const CALLS: usize = 200_000;
     let rates = (0..20).map(|_| {
         let start = Instant::now();
         black_box(work(black_box(CALLS)));
-        (CALLS * CHAINS * 16) as f64 / start.elapsed().as_nanos() as f64
+        (CALLS * CHAINS * lanes) as f64 / start.elapsed().as_nanos() as f64
     });
     rates.fold(0.0, f64::max)
 }

@@ -261,12 +261,10 @@ impl<const VECTOR: usize> Kernel for AccumulatePart<'_, VECTOR> {
 
     #[inline(always)]
     fn run<V: Simd>(self) {
-        let Self { mut averages, unfactored, wide, grads, params, geometry, pieces, .. } = self;
+        let Self { mut averages, mut unfactored, wide, grads, params, geometry, pieces, .. } = self;
         let Self { decays, settings, sums, first_sums, squares, .. } = self;
         let [row_sums, col_sums] = sums;
-        let momentum = Blend::<V>::three(decays.momentum);
-        let factored = Blend::<V>::three(decays.factored);
-        let square_blend = Blend::<V>::new(decays.mean_square);
+        let blends = Blends::<V>::new(decays);
         row_sums.fill(0.0);
         col_sums.fill(0.0);
         let mut next = 0;
@@ -284,45 +282,29 @@ impl<const VECTOR: usize> Kernel for AccumulatePart<'_, VECTOR> {
                     let row_at = factors.row.at(block, row_index) - first_sums[0];
                     (&factors.row, row_at, &factors.col, factors.col.at(block, row_index) - first_sums[1])
                 });
-                let mut row_total = V::splat(0.0);
-                for_each_vector::<V>(
-                    grads.len(),
+                let [v0, v1, v2] = unfactored.each_mut().map(|plane| plane.get_mut(range.clone()).unwrap_or_default());
+                let mut row = RowUpdate {
+                    grads,
+                    params,
+                    momentum: [m0, m1, m2],
+                    mean_square,
+                    unfactored: [v0, v1, v2],
+                    row_sums: &mut *row_sums,
+                    col_sums: &mut *col_sums,
+                    maps,
+                    total: V::splat(0.0),
+                };
+                let paired = grads.len() / (2 * V::LANES) * (2 * V::LANES);
+                for at in (0..paired).step_by(2 * V::LANES) {
+                    row.update::<VECTOR, 2>(&blends, settings, at, V::LANES, &mut lanes);
+                }
+                for_each_masked::<V>(
+                    grads.len() - paired,
                     #[inline(always)]
-                    |at, count| {
-                        let g = get::<V>(grads, at, count).max(V::splat(-settings.clip)).min(V::splat(settings.clip));
-                        let m = [
-                            momentum[0].update(m0, g, at, count),
-                            momentum[1].update(m1, g, at, count),
-                            momentum[2].update(m2, g, at, count),
-                        ];
-                        let square = g.mul(g);
-                        let v = square_blend.update(mean_square, square, at, count);
-                        let mut fresh = Fresh { g, p: get(params, at, count), m, v, square: [square; 3], settings };
-                        let sink = lanes.with_count(count);
-                        match maps {
-                            Some((row_map, row_at, col_map, col_at)) => {
-                                plain_channels(&fresh, settings, sink);
-                                row_total = row_total.add(square);
-                                if row_map.col_stride == 1 {
-                                    let at = row_at + at;
-                                    put(get::<V>(row_sums, at, count).add(square), row_sums, at, count);
-                                }
-                                if col_map.col_stride == 1 {
-                                    let at = col_at + at;
-                                    put(get::<V>(col_sums, at, count).add(square), col_sums, at, count);
-                                }
-                            }
-                            None => {
-                                let q = square.add(V::splat(SQUARE_FLOOR));
-                                for k in 0..3 {
-                                    fresh.square[k] = factored[k].update(unfactored[k], q, range.start + at, count);
-                                }
-                                plain_channels(&fresh, settings, sink);
-                                factor_channels::<V, VECTOR, 1>(&fresh, sink);
-                            }
-                        }
-                    },
+                    |at, count| row.update::<VECTOR, 1>(&blends, settings, paired + at, count, lanes.with_count(count)),
                 );
+                lanes.with_count(V::LANES);
+                let row_total = row.total;
                 averages.put_back(range, wide);
                 if let Some((row_map, row_at, col_map, col_at)) = maps {
                     let total = row_total.sum();
@@ -341,50 +323,143 @@ impl<const VECTOR: usize> Kernel for AccumulatePart<'_, VECTOR> {
     }
 }
 
-/// What the accumulators of one vector of parameters have just become.
-struct Fresh<'a, V> {
-    g: V,
-    p: V,
-    m: [V; 3],
-    v: V,
-    square: [V; 3],
+/// All decays.
+struct Blends<V> {
+    momentum: [Blend<V>; 3],
+    mean_square: Blend<V>,
+    factored: [Blend<V>; 3],
+}
+
+impl<V: Simd> Blends<V> {
+    #[inline(always)]
+    fn new(decays: &Decays) -> Self {
+        Self {
+            momentum: Blend::three(decays.momentum),
+            mean_square: Blend::new(decays.mean_square),
+            factored: Blend::three(decays.factored),
+        }
+    }
+}
+
+/// One row of a tensor that takes its gradients in.
+struct RowUpdate<'a, V> {
+    grads: &'a [f32],
+    params: &'a [f32],
+    momentum: [&'a mut [f32]; 3],
+    mean_square: &'a mut [f32],
+    /// `V_k` of a vector.
+    unfactored: [&'a mut [f32]; 3],
+    row_sums: &'a mut [f32],
+    col_sums: &'a mut [f32],
+    /// The two statistics of a tensor that has them, and where the sums of the row begin.
+    maps: Option<(&'a FactorMap, usize, &'a FactorMap, usize)>,
+    /// The sum of all squares of the row.
+    total: V,
+}
+
+impl<V: Simd> RowUpdate<'_, V> {
+    /// Takes in `U` vectors from `at` on, all of `count` elements.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "indices over registers; iterators hide their constant length")]
+    fn update<const VECTOR: usize, const U: usize>(
+        &mut self,
+        blends: &Blends<V>,
+        settings: &FeatureSettings,
+        at: usize,
+        count: usize,
+        sink: &mut Squares<V>,
+    ) {
+        let zero = [V::splat(0.0); U];
+        let mut fresh = Fresh { g: zero, p: zero, m: [zero; 3], v: zero, square: [zero; 3], settings };
+        let mut squares = zero;
+        for u in 0..U {
+            let at = at + u * V::LANES;
+            let g = get::<V>(self.grads, at, count).max(V::splat(-settings.clip)).min(V::splat(settings.clip));
+            for k in 0..3 {
+                fresh.m[k][u] = blends.momentum[k].update(self.momentum[k], g, at, count);
+            }
+            squares[u] = g.mul(g);
+            fresh.v[u] = blends.mean_square.update(self.mean_square, squares[u], at, count);
+            (fresh.g[u], fresh.p[u]) = (g, get(self.params, at, count));
+        }
+        let Some((row_map, row_at, col_map, col_at)) = self.maps else {
+            for u in 0..U {
+                let q = squares[u].add(V::splat(SQUARE_FLOOR));
+                for k in 0..3 {
+                    fresh.square[k][u] = blends.factored[k].update(self.unfactored[k], q, at + u * V::LANES, count);
+                }
+            }
+            plain_channels(&fresh, settings, sink);
+            factor_channels::<V, VECTOR, U>(&fresh, sink);
+            return;
+        };
+        plain_channels(&fresh, settings, sink);
+        for (u, square) in squares.into_iter().enumerate() {
+            self.total = self.total.add(square);
+            if row_map.col_stride == 1 {
+                let at = row_at + at + u * V::LANES;
+                put(get::<V>(self.row_sums, at, count).add(square), self.row_sums, at, count);
+            }
+            if col_map.col_stride == 1 {
+                let at = col_at + at + u * V::LANES;
+                put(get::<V>(self.col_sums, at, count).add(square), self.col_sums, at, count);
+            }
+        }
+    }
+}
+
+/// What the accumulators of `U` vectors of parameters have just become.
+struct Fresh<'a, V, const U: usize> {
+    g: [V; U],
+    p: [V; U],
+    m: [[V; U]; 3],
+    v: [V; U],
+    square: [[V; U]; 3],
     settings: &'a FeatureSettings,
 }
 
-impl<V: Simd> Source<V, 1> for Fresh<'_, V> {
+impl<V: Simd, const U: usize> Source<V, U> for Fresh<'_, V, U> {
     #[inline(always)]
-    fn gradient(&self) -> [V; 1] {
-        [self.g]
+    fn gradient(&self) -> [V; U] {
+        self.g
     }
 
     #[inline(always)]
-    fn param(&self) -> [V; 1] {
-        [self.p]
+    fn param(&self) -> [V; U] {
+        self.p
     }
 
     #[inline(always)]
-    fn momentum(&self, k: usize) -> [V; 1] {
-        [self.m[k]]
+    fn momentum(&self, k: usize) -> [V; U] {
+        self.m[k]
     }
 
     #[inline(always)]
-    fn mean_square(&self) -> [V; 1] {
-        [self.v]
+    fn mean_square(&self) -> [V; U] {
+        self.v
     }
 
     #[inline(always)]
-    fn factor(&self, k: usize) -> [V; 1] {
-        [own_factor(self.square[k])]
+    fn factor(&self, k: usize) -> [V; U] {
+        let mut factors = self.square[k];
+        for factor in &mut factors {
+            *factor = own_factor(*factor);
+        }
+        factors
     }
 
     #[inline(always)]
-    fn momentum_factor(&self, k: usize) -> [V; 1] {
-        [own_momentum_factor(self.square[k], self.settings)]
+    fn momentum_factor(&self, k: usize) -> [V; U] {
+        let mut factors = self.square[k];
+        for factor in &mut factors {
+            *factor = own_momentum_factor(*factor, self.settings);
+        }
+        factors
     }
 
     #[inline(always)]
-    fn square(&self, k: usize) -> [V; 1] {
-        [self.square[k]]
+    fn square(&self, k: usize) -> [V; U] {
+        self.square[k]
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use velo_comparison::trial::{read_tables, write_tables};
 use velo_comparison::{Comparison, Contender, Metric, Trial, run};
 use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
-use velo_optimizer::{Architecture, LearnedConfig, LearnedWeights, OptimizerConfig};
+use velo_optimizer::{AccumulatorStorage, Architecture, LearnedConfig, LearnedWeights, OptimizerConfig};
 use velo_tasks::TaskConfig;
 
 use super::config::ValidationConfig;
@@ -149,7 +149,8 @@ impl Judge {
 
     fn trials(&self, generation: u64, folder: &Path, seeds: &[u64]) -> Result<Option<Vec<Trial>>, Error> {
         let weights = self.folder(generation).join(WEIGHTS);
-        let config = LearnedConfig { weights, step_multiplier: 1.0, weight_decay: None };
+        let accumulators = AccumulatorStorage::F32;
+        let config = LearnedConfig { weights, step_multiplier: 1.0, weight_decay: None, accumulators };
         let learned = Contender::fixed(LEARNED, OptimizerConfig::Learned(config), native_schedule(&self.architecture));
         let multipliers = Some(&self.config.step_multipliers[..]).filter(|multipliers| *multipliers != [1.0]);
         let learned = learned.times_step_multipliers(multipliers.unwrap_or_default());

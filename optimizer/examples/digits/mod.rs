@@ -41,7 +41,8 @@ pub struct Trained {
 }
 
 impl Digits {
-    fn load() -> Result<Self, Failure> {
+    /// Reads the file.
+    pub fn load() -> Result<Self, Failure> {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tasks/data/digits.csv.gz");
         let mut text = String::new();
         flate2::read::GzDecoder::new(std::fs::File::open(path)?).read_to_string(&mut text)?;
@@ -74,7 +75,7 @@ impl Digits {
     }
 
     /// The share of the images held out whose largest output is that of their digit.
-    fn recognised(&self, outputs: &[f32]) -> f32 {
+    pub fn recognised(&self, outputs: &[f32]) -> f32 {
         let labels = &self.labels[TRAINED..];
         let right = outputs.chunks_exact(DIGITS).zip(labels).filter(|(outputs, label)| {
             let best = (0..DIGITS).max_by(|&a, &b| outputs[a].total_cmp(&outputs[b]));

@@ -264,15 +264,20 @@ impl<V: Simd> Squares<V> {
     }
 }
 
-impl<V: Simd> Sink<V, 1> for Squares<V> {
+impl<V: Simd, const U: usize> Sink<V, U> for Squares<V> {
+    /// The sums of all channels do not fit into registers: several vectors at a time share their loads and stores.
     #[inline(always)]
-    fn push(&mut self, channel: usize, [value]: [V; 1]) {
+    fn push(&mut self, channel: usize, values: [V; U]) {
         const ONES: [f32; 16] = [1.0; 16];
-        let value = if is_nonzero_at_zero(channel) && self.count < V::LANES {
-            V::load_partial(&ONES[..self.count]).mul(value)
-        } else {
-            value
-        };
-        self.lanes[channel] = value.mul_add(value, self.lanes[channel]);
+        let mut sum = self.lanes[channel];
+        for value in values {
+            let value = if is_nonzero_at_zero(channel) && self.count < V::LANES {
+                V::load_partial(&ONES[..self.count]).mul(value)
+            } else {
+                value
+            };
+            sum = value.mul_add(value, sum);
+        }
+        self.lanes[channel] = sum;
     }
 }

@@ -159,28 +159,32 @@ impl<const H: usize> Mlp<H> {
     /// and `1/√(mean square + epsilon)` of each if `normalize` has the sums of squares, the number of elements and
     /// epsilon.
     pub fn fold(&mut self, source: &Self, settings: &FeatureSettings, normalize: Option<(&ChannelSums, usize, f64)>) {
-        let normalized = |scale: f32, sum: f64| match normalize {
-            Some((_, elements, epsilon)) => {
-                let scale = f64::from(scale);
-                (scale / (scale * scale * sum / elements as f64 + epsilon).sqrt()) as f32
+        let mut scales = [1.0f64; OWN + 2 * FACTOR];
+        for (channel, scale) in scales.iter_mut().enumerate().take(OWN) {
+            *scale = f64::from(settings.channel_scale(channel));
+        }
+        if let Some((sums, elements, epsilon)) = normalize {
+            let mut all = [0.0; OWN + 2 * FACTOR];
+            all[..OWN].copy_from_slice(&sums.own);
+            all[OWN..].copy_from_slice(sums.factor.as_flattened());
+            // Without branches: roots and quotients become vectors.
+            for (scale, sum) in scales.iter_mut().zip(all) {
+                *scale /= (*scale * *scale * sum / elements as f64 + epsilon).sqrt();
             }
-            None => scale,
+        }
+        let (of_own, of_factor) = scales.split_at(OWN);
+        let scale_rows = |folded: &mut [[f32; H]], weights: &[[f32; H]], scales: &[f64]| {
+            for ((folded, weights), &scale) in folded.iter_mut().zip(weights).zip(scales) {
+                *folded = weights.map(|weight| weight * scale as f32);
+            }
         };
-        let sums = normalize.map_or_else(ChannelSums::default, |(sums, ..)| *sums);
-        for (channel, (folded, weights)) in self.own.iter_mut().zip(&source.own).enumerate() {
-            let scale = normalized(settings.channel_scale(channel), sums.own[channel]);
-            *folded = weights.map(|weight| weight * scale);
-        }
-        let factor = self.factor.as_flattened_mut().iter_mut().zip(source.factor.as_flattened());
-        for ((folded, weights), &sum) in factor.zip(sums.factor.as_flattened()) {
-            let scale = normalized(1.0, sum);
-            *folded = weights.map(|weight| weight * scale);
-        }
+        scale_rows(&mut self.own, &source.own, of_own);
+        scale_rows(self.factor.as_flattened_mut(), source.factor.as_flattened(), of_factor);
     }
 
-    /// The sums of hidden units `first..` of the first layer, [`TILE`] of them.
+    /// The sums of hidden units `first..` of the first layer, `TILE` of them.
     #[inline(always)]
-    fn first_layer<V: Simd, const CHANNELS: usize, const U: usize>(
+    fn first_layer<V: Simd, const CHANNELS: usize, const U: usize, const TILE: usize>(
         &self,
         base: &HiddenBase<'_, H>,
         vectors: &RowVectors<'_, CHANNELS, U>,
@@ -249,22 +253,26 @@ impl<const H: usize> Mlp<H> {
     }
 }
 
-/// Hidden units that are summed together in the first layer: with two vectors of parameters they leave half of
-/// AVX-512's registers to what is added.
+/// Hidden units that are summed together in the first layer for one vector of parameters, and for two with the 32
+/// registers of AVX-512: half of them are left to what is added.
 const TILE: usize = 8;
+
+/// The same for two vectors where there are 16 registers. The channels are made anew for every tile, which costs less
+/// than to load each weight for every vector.
+const NARROW_TILE: usize = 4;
 
 /// The same in the second layer, whose inputs stay in registers too.
 const SECOND_TILE: usize = 4;
 
 /// Adds channels into some hidden units of `U` vectors.
-struct FirstLayer<'a, V, const H: usize, const U: usize> {
+struct FirstLayer<'a, V, const H: usize, const U: usize, const TILE: usize> {
     mlp: &'a Mlp<H>,
     /// The first of these hidden units.
     first: usize,
     sums: [[V; TILE]; U],
 }
 
-impl<V: Simd, const H: usize, const U: usize> Sink<V, U> for FirstLayer<'_, V, H, U> {
+impl<V: Simd, const H: usize, const U: usize, const TILE: usize> Sink<V, U> for FirstLayer<'_, V, H, U, TILE> {
     #[inline(always)]
     fn push(&mut self, channel: usize, values: [V; U]) {
         let weights = &self.mlp.own[channel];
@@ -347,7 +355,7 @@ impl<'a, const H: usize> HiddenBase<'a, H> {
     /// Starts the sums of hidden units `first..` of one vector of the row.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "indices over register tiles; iterators hide their constant length")]
-    fn read<V: Simd>(&self, sums: &mut [V; TILE], first: usize, cols: usize, lanes: Lanes) {
+    fn read<V: Simd, const TILE: usize>(&self, sums: &mut [V; TILE], first: usize, cols: usize, lanes: Lanes) {
         for t in 0..const { if H < TILE { H } else { TILE } } {
             sums[t] = V::splat(self.row[first + t]);
         }
@@ -405,11 +413,16 @@ pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
     squares: &mut V,
 ) {
     let len = row.len();
-    // With 32 registers two vectors share each broadcast weight.
-    let paired = if V::LANES == 16 { len / 32 * 32 } else { 0 };
-    for j in (0..paired).step_by(32) {
-        let lanes = [Lanes::Full(j), Lanes::Full(j + 16)];
-        let values = evaluate::<V, H, CHANNELS, 2>(mlp, base, row, lanes, cols, outputs.wants_magnitude());
+    // Two vectors share each broadcast weight.
+    let paired = if V::LANES >= 8 { len / (2 * V::LANES) * (2 * V::LANES) } else { 0 };
+    for j in (0..paired).step_by(2 * V::LANES) {
+        let lanes = [Lanes::Full(j), Lanes::Full(j + V::LANES)];
+        let magnitude = outputs.wants_magnitude();
+        let values = if V::LANES == 16 {
+            evaluate::<V, H, CHANNELS, 2, TILE>(mlp, base, row, lanes, cols, magnitude)
+        } else {
+            evaluate::<V, H, CHANNELS, 2, NARROW_TILE>(mlp, base, row, lanes, cols, magnitude)
+        };
         for (values, lanes) in values.into_iter().zip(lanes) {
             let direction = outputs.write(values, lanes);
             *squares = direction.mul_add(direction, *squares);
@@ -421,7 +434,7 @@ pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
         |at, count| {
             let lanes = Lanes::Masked(paired + at, count);
             let magnitude = outputs.wants_magnitude();
-            let [values] = evaluate::<V, H, CHANNELS, 1>(mlp, base, row, [lanes], cols, magnitude);
+            let [values] = evaluate::<V, H, CHANNELS, 1, TILE>(mlp, base, row, [lanes], cols, magnitude);
             outputs.write(values, lanes);
             // Read back: lanes beyond the row come as zeros.
             let direction: V = lanes.get(outputs.direction);
@@ -432,7 +445,7 @@ pub(crate) fn evaluate_row<V: Simd, const H: usize, const CHANNELS: usize>(
 
 /// Direction and logarithm of the magnitude of `U` vectors.
 #[inline(always)]
-fn evaluate<V: Simd, const H: usize, const CHANNELS: usize, const U: usize>(
+fn evaluate<V: Simd, const H: usize, const CHANNELS: usize, const U: usize, const TILE: usize>(
     mlp: &Mlp<H>,
     base: &HiddenBase<'_, H>,
     row: &Row<'_>,
@@ -443,7 +456,7 @@ fn evaluate<V: Simd, const H: usize, const CHANNELS: usize, const U: usize>(
     let vectors = row.vectors::<V, CHANNELS, U>(lanes);
     let mut hidden = [[V::splat(0.0); H]; U];
     for first in (0..H).step_by(TILE) {
-        let sums = mlp.first_layer::<V, CHANNELS, U>(base, &vectors, first, cols);
+        let sums = mlp.first_layer::<V, CHANNELS, U, TILE>(base, &vectors, first, cols);
         for u in 0..U {
             for t in 0..const { if H < TILE { H } else { TILE } } {
                 hidden[u][first + t] = sums[u][t];

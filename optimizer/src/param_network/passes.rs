@@ -72,14 +72,20 @@ impl Kernel for SquareFactors<'_, '_> {
             for (count_before, index) in indices.enumerate() {
                 let Workspace { products, wide, .. } = &mut *workspace;
                 let row = rows.row(block, index, Some(views), products, wide);
+                let paired = row.len() / (2 * V::LANES) * (2 * V::LANES);
+                for at in (0..paired).step_by(2 * V::LANES) {
+                    let lanes = [Lanes::Full(at), Lanes::Full(at + V::LANES)];
+                    factor_channels::<V, FACTORED, 2>(&row.vectors::<V, FACTORED, 2>(lanes), &mut squares);
+                }
                 for_each_masked::<V>(
-                    row.len(),
+                    row.len() - paired,
                     #[inline(always)]
                     |at, count| {
-                        let vectors = row.vectors::<V, FACTORED, 1>([Lanes::Masked(at, count)]);
+                        let vectors = row.vectors::<V, FACTORED, 1>([Lanes::Masked(paired + at, count)]);
                         factor_channels::<V, FACTORED, 1>(&vectors, squares.with_count(count));
                     },
                 );
+                squares.with_count(V::LANES);
                 if count_before % SQUARES_ROWS == SQUARES_ROWS - 1 || count_before + 1 == count_of_rows {
                     squares.empty_into(sums);
                 }

@@ -18,12 +18,14 @@ use velo_comparison::atomic_file;
 
 use crate::Error;
 use crate::config::Config;
+use crate::exchange::Contribution;
 use crate::guard::Guard;
 use crate::learner::{GapScale, Learner, LearnerState};
+use crate::observe::divergence::Divergence;
 use crate::resume::Snapshot;
 use crate::unroll::{EpisodeRecord, Particle, Setting};
 
-const FORMAT: &str = "velo-meta-train checkpoint 3";
+const FORMAT: &str = "velo-meta-train checkpoint 4";
 
 /// Checkpoints of the largest populations stay far below this.
 const MAX_FILE_BYTES: u64 = 4 << 30;
@@ -53,6 +55,7 @@ struct ParticleCounters {
     episode: u64,
     window: u64,
     episode_start: u64,
+    first_episode: u64,
     live: Option<EpisodeRecord>,
     saved: Option<EpisodeRecord>,
 }
@@ -66,6 +69,8 @@ struct Manifest {
     usual_meta_loss: Option<f32>,
     rollbacks: u32,
     particles: Vec<ParticleCounters>,
+    waiting: Vec<Contribution>,
+    divergence: Divergence,
     config: Config,
 }
 
@@ -75,8 +80,20 @@ pub struct Restored {
     pub totals: Totals,
     /// Particles in order.
     pub particles: Vec<Particle>,
+    /// Reports that no outer step has used so far.
+    pub waiting: Vec<Contribution>,
+    /// What became of the runs of each family.
+    pub divergence: Divergence,
     /// What a blow-up is measured against, and where it is rolled back to.
     pub guard: Guard,
+}
+
+impl Restored {
+    /// A run of which only clocks and particles are known.
+    pub fn anew(particles: Vec<Particle>, totals: Totals, setting: &Setting) -> Self {
+        let divergence = Divergence::new(setting.tasks.families().len());
+        Self { totals, particles, waiting: Vec::new(), divergence, guard: Guard::default() }
+    }
 }
 
 /// The part of a configuration that decides what theta becomes.
@@ -240,19 +257,30 @@ fn checksum<'a>(arrays: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     format!("{hash:016x}")
 }
 
+/// What a checkpoint is made of.
+pub struct State<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Clocks.
+    pub totals: Totals,
+    /// Owner of theta.
+    pub learner: &'a Learner,
+    /// What a blow-up is measured against.
+    pub guard: &'a Guard,
+    /// Particles in order.
+    pub particles: &'a [Particle],
+    /// Reports that no outer step has used so far.
+    pub waiting: &'a [Contribution],
+    /// What became of the runs of each family.
+    pub divergence: &'a Divergence,
+}
+
 /// Writes a checkpoint into `folder` and removes all but the newest `keep`.
 ///
 /// # Errors
 /// [`Error::Comparison`] or [`Error::Io`] naming the file; older checkpoints survive.
-pub fn write(
-    folder: &Path,
-    config: &Config,
-    totals: Totals,
-    learner: &Learner,
-    guard: &Guard,
-    particles: &[Particle],
-    keep: usize,
-) -> Result<PathBuf, Error> {
+pub fn write(folder: &Path, state: &State<'_>, keep: usize) -> Result<PathBuf, Error> {
+    let State { config, totals, learner, guard, particles, waiting, divergence } = *state;
     let mut arrays = Vec::from(Array::learner("", learner.state()));
     arrays.extend(guard.good().cloned().into_iter().flat_map(|good| Array::learner(GOOD, good)));
     let mut counters = Vec::with_capacity(particles.len());
@@ -271,6 +299,7 @@ pub fn write(
             episode: particle.episode,
             window: particle.window,
             episode_start: particle.episode_start,
+            first_episode: particle.first_episode,
             live: live.map(|snapshot| snapshot.record),
             saved: saved.map(|snapshot| snapshot.record),
         });
@@ -282,6 +311,8 @@ pub fn write(
         usual_meta_loss: guard.usual_meta_loss(),
         rollbacks: guard.rollbacks(),
         particles: counters,
+        waiting: waiting.to_vec(),
+        divergence: divergence.clone(),
         config: config.clone(),
     };
     let bytes = pack(arrays, manifest);
@@ -325,17 +356,26 @@ pub fn read(path: &Path, config: &Config, setting: &Setting, learner: &mut Learn
     let mut particles = Vec::with_capacity(manifest.particles.len());
     for (index, counters) in manifest.particles.iter().enumerate() {
         let index = index as u64;
-        let live = counters.live.map(|record| snapshot(index, "live", record)?.restore(setting, index));
+        let live = counters.live.map(|record| snapshot(index, "live", record)?.restore(setting));
         particles.push(Particle {
             index,
             episode: counters.episode,
             window: counters.window,
             episode_start: counters.episode_start,
+            first_episode: counters.first_episode,
             live: live.transpose().map_err(|error| damaged(error.to_string()))?,
             saved: counters.saved.map(|record| snapshot(index, "saved", record)).transpose()?,
         });
     }
-    Ok(Restored { totals: manifest.totals, particles, guard })
+    let Manifest { totals, waiting, divergence, .. } = manifest;
+    let families = setting.tasks.families().len();
+    if waiting.iter().flat_map(|waiting| &waiting.outcome).any(|report| !report.fits(families, setting.stages.len())) {
+        return Err(damaged("a report of a family or stage that there is not".into()));
+    }
+    if divergence.families().len() != families {
+        return Err(damaged(format!("{} families, expected {families}", divergence.families().len())));
+    }
+    Ok(Restored { totals, particles, waiting, divergence, guard })
 }
 
 pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {

@@ -110,9 +110,9 @@ pub enum Command {
     },
     /// List the families of procedural tasks that a run can draw from, and the named tasks of the evaluation.
     ListFamilies,
-    /// Measure inner steps per second and where the time goes.
+    /// Measure inner steps per second and where the time goes, and how workers share a mixture of unequal tasks.
     Bench {
-        /// Seconds per measurement.
+        /// Seconds per measurement; five times as long on the mixture.
         #[arg(long, default_value_t = 2.0)]
         seconds: f64,
     },

@@ -9,8 +9,10 @@ use velo_comparison::table::{Align, Table};
 use velo_meta_train::closing::evaluation::{LEARNED, START, evaluate};
 use velo_meta_train::config::{Config, EvaluationConfig, Plan};
 use velo_meta_train::observe::{compare, metrics, watch};
+use velo_meta_train::population::Mode;
 use velo_meta_train::run::{Ended, Run, RunFolder};
-use velo_meta_train::{Error, closing, light, throughput};
+use velo_meta_train::throughput::{self, balance};
+use velo_meta_train::{Error, closing, light};
 use velo_optimizer::LearnedWeights;
 use velo_tasks::TaskConfig;
 use velo_tasks::family::families;
@@ -195,11 +197,25 @@ fn list_families() {
 
 fn bench(seconds: f64) -> Result<()> {
     let duration = Duration::try_from_secs_f64(seconds).context("--seconds")?;
-    let workers: Vec<usize> = if worker_count(None) > 1 { vec![1, 2] } else { vec![1] };
-    let measured = workers
-        .into_iter()
-        .map(|workers| throughput::measure(workers, duration))
-        .collect::<std::result::Result<Vec<_>, _>>()?;
-    println!("{}, batch 64, celo2 rule\n\n{}", throughput::TASK, throughput::table(&measured).to_text().trim_end());
+    let workers: &[usize] = if worker_count(None) > 1 { &[1, 2] } else { &[1] };
+    let mut measured = Vec::new();
+    for rule in throughput::rules() {
+        for &workers in workers {
+            measured.push(throughput::measure(&rule, workers, duration)?);
+        }
+    }
+    println!("{}, batch 64\n\n{}", throughput::TASK, throughput::table(&measured).to_text());
+    let mut measured = Vec::new();
+    for mode in [Mode::Synchronous, Mode::Asynchronous { staleness: 4, reports: None }] {
+        for &workers in workers {
+            measured.push(balance::measure(mode, workers, 5 * duration)?);
+        }
+    }
+    println!(
+        "outer steps of {} pairs, mixture \"{}\"\n\n{}",
+        balance::PAIRS,
+        balance::MIXTURE,
+        balance::table(&measured).to_text().trim_end()
+    );
     Ok(())
 }

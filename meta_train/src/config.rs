@@ -20,6 +20,7 @@ use crate::families::MixtureSource;
 use crate::learner::GapScaling;
 use crate::objective::Objective;
 use crate::parts::PartSigma;
+use crate::population::Mode;
 use crate::reference::{ReferenceConfig, References};
 use crate::resume::Resume;
 use crate::start::Start;
@@ -47,6 +48,8 @@ pub struct Config {
     pub pool: Option<u64>,
     /// How gradients are estimated.
     pub estimator: EstimatorConfig,
+    /// When outer steps are taken.
+    pub population: Mode,
     /// Lengths of windows and inner runs.
     pub truncation: Truncation,
     /// Whether and how particles return to earlier states of long runs.
@@ -84,6 +87,7 @@ impl Default for Config {
             mixture: None,
             pool: None,
             estimator: EstimatorConfig::default(),
+            population: Mode::default(),
             truncation: Truncation::default(),
             resume: None,
             inner: InnerConfig::default(),
@@ -343,6 +347,7 @@ impl Config {
         self.check_counts()?;
         self.check_numbers()?;
         self.reference.check()?;
+        self.population.check()?;
         curriculum::one_source(&self.families, self.mixture.as_ref())?;
         let stages = curriculum::stages(&self)?;
         let tasks = Box::new(curriculum::tasks(&self)?);

@@ -19,11 +19,24 @@ use crate::setting::Setting;
 /// Batches from here on measure the final loss; no inner run is that long.
 const FIRST_FINAL_BATCH: u64 = 1 << 48;
 
-/// The conditions of one episode, a pure function of (seed, particle, episode, outer step of its start).
+/// Which episode it is: all that its draw follows from, beside the seed of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Birth {
+    /// The particle.
+    pub particle: u64,
+    /// How many episodes the particle had before.
+    pub episode: u64,
+    /// Window of the particle in which it begins.
+    pub start: u64,
+    /// Number of the stage that is on then.
+    pub stage: usize,
+    /// Whether its horizon is cut, so that the particles of a fresh population do not end together.
+    pub staggered: bool,
+}
+
+/// The conditions of one episode, a pure function of its [`Birth`] and the seed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EpisodeDraw {
-    /// Number of the stage in which it begins.
-    pub stage: usize,
     /// Seed of the task configuration.
     pub task: u64,
     /// Seed of the initial parameters.
@@ -43,10 +56,10 @@ pub struct EpisodeDraw {
 }
 
 impl EpisodeDraw {
-    /// The draw for one episode of one particle that begins in the window `start`.
-    pub fn new(setting: &Setting, particle: u64, episode: u64, start: u64) -> Self {
-        let number = setting.stage_number(start);
-        let stage = &setting.stages[number];
+    /// The draw for one episode.
+    pub fn new(setting: &Setting, birth: Birth) -> Self {
+        let Birth { particle, episode, .. } = birth;
+        let stage = &setting.stages[birth.stage];
         let bits = |purpose| bits(setting.seed, purpose, particle, episode);
         let uniform = |purpose| uniform(setting.seed, purpose, particle, episode);
         let horizon = stage.truncation.horizon(uniform(Purpose::Horizon));
@@ -54,13 +67,12 @@ impl EpisodeDraw {
         let pick = |purpose, count: usize| (uniform(purpose) * count as f64) as usize;
         let task = bits(Purpose::Task);
         Self {
-            stage: number,
             task: setting.pool.map_or(Partition::Train.seed(task), |pool| pool_task(setting.seed, task % pool)),
             initialisation: bits(Purpose::Initialisation),
             batches: bits(Purpose::Batches),
-            horizon: match episode {
-                0 => stage.truncation.staggered(horizon, particle, setting.particles),
-                _ => horizon,
+            horizon: match birth.staggered {
+                true => stage.truncation.staggered(horizon, particle, setting.particles),
+                false => horizon,
             },
             step_multiplier: low * (high / low).powf(uniform(Purpose::StepMultiplier) as f32),
             schedule: stage.schedules[pick(Purpose::Schedule, stage.schedules.len())],
@@ -88,10 +100,8 @@ pub struct Side {
 /// Counters and sums of an episode, beside its arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct EpisodeRecord {
-    /// Number of the episode from whose draw it follows.
-    pub episode: u64,
-    /// Window in which that episode began.
-    pub start: u64,
+    /// The episode from whose draw it follows.
+    pub birth: Birth,
     /// Inner steps in total; more than were drawn if it was resumed.
     pub horizon: u64,
     /// Inner steps done.
@@ -115,16 +125,48 @@ pub struct EpisodeRecord {
     pub largest_rise: f32,
 }
 
-/// Numbers as their bits: a decimal text may come back as a neighbour.
-mod exact {
+/// Numbers as their bits: a decimal text may come back as a neighbour, and NaN not at all.
+pub(crate) mod exact {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        value.to_bits().serialize(serializer)
+    pub trait Bits: Copy {
+        type Pattern: Serialize + for<'de> Deserialize<'de>;
+
+        fn pattern(self) -> Self::Pattern;
+
+        fn of(pattern: Self::Pattern) -> Self;
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        u64::deserialize(deserializer).map(f64::from_bits)
+    impl Bits for f32 {
+        type Pattern = u32;
+
+        fn pattern(self) -> u32 {
+            self.to_bits()
+        }
+
+        fn of(pattern: u32) -> Self {
+            Self::from_bits(pattern)
+        }
+    }
+
+    impl Bits for f64 {
+        type Pattern = u64;
+
+        fn pattern(self) -> u64 {
+            self.to_bits()
+        }
+
+        fn of(pattern: u64) -> Self {
+            Self::from_bits(pattern)
+        }
+    }
+
+    pub fn serialize<T: Bits, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        value.pattern().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: Bits, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        T::Pattern::deserialize(deserializer).map(T::of)
     }
 }
 
@@ -153,13 +195,13 @@ pub struct Segment {
 }
 
 impl Episode {
-    /// An episode at its first step, that begins in the window `start`.
+    /// An episode at its first step.
     ///
     /// # Errors
     /// When the task or the optimizer cannot be built.
-    pub fn new(setting: &Setting, particle: u64, episode: u64, start: u64) -> Result<Self, Error> {
-        let draw = EpisodeDraw::new(setting, particle, episode, start);
-        let (family, task) = setting.tasks.draw_in(draw.stage, draw.task)?;
+    pub fn new(setting: &Setting, birth: Birth) -> Result<Self, Error> {
+        let draw = EpisodeDraw::new(setting, birth);
+        let (family, task) = setting.tasks.draw_in(birth.stage, draw.task)?;
         let mut params = vec![0.0; task.layout().len()];
         task.init(draw.initialisation, &mut params);
         let theta = vec![0.0; setting.architecture.theta_layout().len()];
@@ -172,8 +214,8 @@ impl Episode {
             optimizer.set_horizon((!draw.horizon_hidden).then_some(draw.horizon));
             Ok(Side { params: params.clone(), optimizer, diverged: false })
         };
-        let record = EpisodeRecord { episode, start, horizon: draw.horizon, ..EpisodeRecord::default() };
-        let tuned = setting.references.get(&(draw.stage, draw.task)).cloned();
+        let record = EpisodeRecord { birth, horizon: draw.horizon, ..EpisodeRecord::default() };
+        let tuned = setting.references.get(&(birth.stage, draw.task)).cloned();
         Ok(Self { draw, family, sides: [side()?, side()?], task, tuned, record })
     }
 
@@ -297,6 +339,6 @@ impl Episode {
 
     /// Gives the task back to where it came from.
     pub fn end(self, setting: &Setting) {
-        setting.tasks.give_back(self.draw.stage, self.draw.task, self.family, self.task);
+        setting.tasks.give_back(self.record.birth.stage, self.draw.task, self.family, self.task);
     }
 }

@@ -213,7 +213,7 @@ impl Learner {
             let mut gradient = vec![0.0f32; self.theta.len()];
             for segment in &report.segments {
                 let share = segment.steps as f32 / report.steps as f32;
-                let stage = setting.stage(segment.position.episode_start);
+                let stage = &setting.stages[segment.position.stage];
                 setting.estimator.direction(&mut direction, segment.position, &stage.noise);
                 add_contribution(&mut gradient, &direction, self.scaled(segment) * share, &stage.sigmas);
             }
@@ -297,8 +297,8 @@ fn summarise(reports: &[Option<WindowReport>], outcome: &mut OuterStep) {
             sum += f64::from(segment.meta_loss) * segment.steps as f64;
             steps += segment.steps;
         }
-        outcome.episodes += report.episodes;
-        outcome.diverged += report.diverged;
+        outcome.episodes += report.ended.len() as u32;
+        outcome.diverged += report.diverged();
     }
     outcome.meta_loss = (sum / steps.max(1) as f64) as f32;
 }

@@ -12,7 +12,8 @@
 //! * [`truncation`], [`objective`], [`mod@reference`], [`families`], [`resume`]: how long, judged by what, on which tasks,
 //!   and where a particle goes on after the end of a run.
 //! * [`estimator`]: from gaps to gradients (NRES, PES, full-length and truncated ES).
-//! * [`population`]: worker threads over particles.
+//! * [`population`]: worker threads over particles, in step or each at its own speed; [`exchange`]: how they meet the
+//!   learner then.
 //! * [`learner`]: merges contributions, owns theta.
 //! * [`guard`]: notices when theta blows up, and rolls it back.
 //! * [`checkpoint`], [`run`]: the whole run, resumable to the bit; [`light`]: what was learned, in kilobytes.
@@ -20,16 +21,18 @@
 //! * [`closing`]: native rate, freezing, evaluation on real data, report.
 //! * [`throughput`]: inner steps per second, and where the time goes.
 //!
-//! The same configuration gives the same theta, bit for bit, with any number of workers and any
-//! interruptions.
+//! In the synchronous mode the same configuration gives the same theta, bit for bit, with any number of workers and
+//! any interruptions.
 
 pub mod checkpoint;
+pub mod clock;
 pub mod closing;
 pub mod config;
 pub mod curriculum;
 pub mod episode;
 mod error;
 pub mod estimator;
+pub mod exchange;
 pub mod families;
 pub mod guard;
 pub mod learner;

@@ -27,6 +27,9 @@ struct Manifest {
     checksum: String,
     totals: Totals,
     episode: u64,
+    /// Windows that some particle has had; where there is none, there was one per outer step.
+    #[serde(default)]
+    window: u64,
     config: Config,
 }
 
@@ -45,15 +48,18 @@ pub struct Light {
     /// What was learned.
     pub state: LearnerState,
     episode: u64,
+    window: u64,
 }
 
 impl Light {
-    /// Particles at the start of episodes that the run has not had.
+    /// Particles at the start of episodes that the run has not had, which end one after another as those of a fresh
+    /// population do.
     pub fn particles(&self, count: u64) -> Vec<Particle> {
         let particle = |index| Particle {
             episode: self.episode,
-            window: self.totals.generation,
-            episode_start: self.totals.generation,
+            window: self.window,
+            episode_start: self.window,
+            first_episode: self.episode,
             ..Particle::new(index)
         };
         (0..count).map(particle).collect()
@@ -94,6 +100,7 @@ pub fn write(
         checksum: String::new(),
         totals,
         episode: particles.iter().map(|particle| particle.episode + 1).max().unwrap_or_default(),
+        window: particles.iter().map(|particle| particle.window).max().unwrap_or_default(),
         config: config.clone(),
     };
     let bytes = checkpoint::pack(Vec::from(Array::learner("", learner.state())), manifest);
@@ -111,5 +118,6 @@ pub fn read(path: &Path) -> Result<Light, Error> {
     let damaged = |problem: String| Error::damaged(path, problem);
     let manifest: Manifest = serde_json::from_value(manifest).map_err(|error| damaged(error.to_string()))?;
     let state = checkpoint::learner_state(&file, "").map_err(damaged)?;
-    Ok(Light { totals: manifest.totals, config: manifest.config, state, episode: manifest.episode })
+    let (totals, config, episode) = (manifest.totals, manifest.config, manifest.episode);
+    Ok(Light { totals, config, state, episode, window: manifest.window.max(totals.generation) })
 }

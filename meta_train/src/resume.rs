@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use velo_optimizer::Optimizer;
 
 use crate::Error;
-use crate::episode::{Episode, EpisodeRecord};
+use crate::episode::{Birth, Episode, EpisodeRecord};
 use crate::noise::{Purpose, uniform};
-use crate::setting::Setting;
+use crate::setting::{Setting, Stage};
 
 /// When a particle returns to an earlier state.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -79,12 +79,21 @@ impl Snapshot {
         self.record.inner_step > 0 && self.record.diverged == [false, false]
     }
 
-    /// The episode of `particle` in that state.
+    /// The episode in that state.
     ///
     /// # Errors
     /// When the task or optimizer cannot be built, or the arrays do not fit them.
-    pub fn restore(self, setting: &Setting, particle: u64) -> Result<Episode, Error> {
-        let mut episode = Episode::new(setting, particle, self.record.episode, self.record.start)?;
+    pub fn restore(self, setting: &Setting) -> Result<Episode, Error> {
+        let Birth { particle, stage, .. } = self.record.birth;
+        if stage >= setting.stages.len() {
+            let expected = format!("a stage below {}", setting.stages.len());
+            return Err(Error::config(
+                format!("the saved state of particle {particle}"),
+                format!("of stage {stage}"),
+                expected,
+            ));
+        }
+        let mut episode = Episode::new(setting, self.record.birth)?;
         episode.set_record(self.record);
         for ((side, params), state) in episode.sides.iter_mut().zip(self.params).zip(self.states) {
             if params.len() != side.params.len() {
@@ -102,27 +111,26 @@ impl Snapshot {
     }
 
     /// The snapshot with a horizon that reaches as far again as a fresh run of number `episode` would.
-    fn extended(mut self, setting: &Setting, particle: u64, episode: u64, window: u64) -> Self {
-        let truncation = &setting.stage(window).truncation;
-        let more = truncation.horizon(uniform(setting.seed, Purpose::Horizon, particle, episode));
+    fn extended(mut self, setting: &Setting, stage: &Stage, particle: u64, episode: u64) -> Self {
+        let more = stage.truncation.horizon(uniform(setting.seed, Purpose::Horizon, particle, episode));
         self.record.horizon = self.record.inner_step + more;
         self
     }
 }
 
-/// What the reset number `episode` of `particle` in `window` goes on with: the saved state, taken out of its slot,
-/// or `None` for a fresh task.
+/// What the reset number `episode` of `particle` in `stage` goes on with: the saved state, taken out of its slot, or
+/// `None` for a fresh task.
 pub fn resumed(
     slot: &mut Option<Snapshot>,
     setting: &Setting,
+    stage: &Stage,
     particle: u64,
     episode: u64,
-    window: u64,
 ) -> Option<Snapshot> {
-    let resume = setting.stage(window).resume?;
+    let resume = stage.resume?;
     if uniform(setting.seed, Purpose::Resume, particle, episode) < resume.fresh {
         return None;
     }
-    let snapshot = slot.take()?.extended(setting, particle, episode, window);
+    let snapshot = slot.take()?.extended(setting, stage, particle, episode);
     (snapshot.record.horizon <= resume.longest).then_some(snapshot)
 }

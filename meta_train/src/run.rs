@@ -11,20 +11,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use velo_comparison::environment::Environment;
 use velo_comparison::{atomic_file, ron_file, run_folder};
 
-use crate::checkpoint::{self, Totals};
+use crate::checkpoint::{self, Restored, Totals};
+use crate::clock::Clock;
 use crate::config::{Config, Plan};
 use crate::guard::{Guard, MOST_ROLLBACKS};
 use crate::learner::{Learner, OuterStep};
 use crate::light::{self, Light};
-use crate::observe::metrics::{self, MetricsFile, Record};
+use crate::observe::divergence::Divergence;
+use crate::observe::metrics::{self, MetricsFile, Record, WorkerRecord};
 use crate::observe::progress::Progress;
+use crate::observe::summary::Mark;
 use crate::observe::tensorboard::EventFile;
-use crate::population::Population;
+use crate::population::{AtRest, Generation, Population};
 use crate::unroll::{Particle, Setting};
 use crate::validation::{Choice, Validator};
 use crate::{Error, closing};
@@ -119,13 +122,15 @@ pub struct Run {
     setting: Arc<Setting>,
     learner: Learner,
     guard: Guard,
-    population: Population,
+    population: Box<dyn Population>,
+    divergence: Divergence,
     totals: Totals,
     metrics: MetricsFile,
     events: EventFile,
     workers: usize,
     validator: Option<Validator>,
     choice: Option<Choice>,
+    clock: Clock,
 }
 
 impl Run {
@@ -137,7 +142,8 @@ impl Run {
         plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;
         let learner = new_learner(&plan)?;
         let particles = (0..plan.setting.particles).map(Particle::new).collect();
-        Self::assemble(plan, folder, workers, learner, Guard::default(), particles, Totals::default())
+        let restored = Restored::anew(particles, Totals::default(), &plan.setting);
+        Self::assemble(plan, folder, workers, learner, restored)
     }
 
     /// A run that goes on from its newest readable light checkpoint, with new unrolls.
@@ -181,7 +187,8 @@ impl Run {
         let found = fs::metadata(folder.metrics()).map_or(0, |file| file.len());
         totals.metrics_bytes = totals.metrics_bytes.min(found);
         learner.restore(light.state, totals.generation)?;
-        let mut run = Self::assemble(plan, folder, workers, learner, Guard::default(), particles, totals)?;
+        let restored = Restored::anew(particles, totals, &plan.setting);
+        let mut run = Self::assemble(plan, folder, workers, learner, restored)?;
         run.save()?;
         Ok(run)
     }
@@ -213,17 +220,7 @@ impl Run {
         for (index, path) in checkpoints.iter().enumerate() {
             let mut learner = new_learner(&plan)?;
             match checkpoint::read(path, &plan.config, &plan.setting, &mut learner) {
-                Ok(restored) => {
-                    return Self::assemble(
-                        plan,
-                        folder,
-                        workers,
-                        learner,
-                        restored.guard,
-                        restored.particles,
-                        restored.totals,
-                    );
-                }
+                Ok(restored) => return Self::assemble(plan, folder, workers, learner, restored),
                 Err(error @ Error::DamagedCheckpoint { .. }) => {
                     if let Some(previous) = checkpoints.get(index + 1) {
                         warn(format!("{error}; going back to the previous one, {}", previous.display()));
@@ -241,10 +238,9 @@ impl Run {
         folder: RunFolder,
         workers: usize,
         learner: Learner,
-        guard: Guard,
-        particles: Vec<Particle>,
-        totals: Totals,
+        restored: Restored,
     ) -> Result<Self, Error> {
+        let Restored { totals, particles, waiting, divergence, guard } = restored;
         let metrics = MetricsFile::open(&folder.metrics(), totals.metrics_bytes)?;
         let events = EventFile::create(&folder.events(), totals.seconds, &metrics::read(&folder.metrics())?)?;
         let validator = match &plan.config.validation {
@@ -255,7 +251,7 @@ impl Run {
             None => None,
         };
         let setting = Arc::new(plan.setting);
-        let population = Population::new(particles, workers, &setting)?;
+        let population = plan.config.population.start(particles, waiting, workers, &setting)?;
         Ok(Self {
             folder,
             config: plan.config,
@@ -263,13 +259,25 @@ impl Run {
             learner,
             guard,
             population,
+            divergence,
             totals,
             metrics,
             events,
             workers,
             validator,
             choice: None,
+            clock: Clock::default(),
         })
+    }
+
+    /// Measures time with another clock from now on.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// What became of the inner runs, by family.
+    pub fn divergence(&self) -> &Divergence {
+        &self.divergence
     }
 
     /// The run's folder.
@@ -314,9 +322,9 @@ impl Run {
     /// When a file cannot be written, every particle of a generation failed, or validation cannot run.
     pub fn train(&mut self, interrupted: &AtomicBool) -> Result<Ended, Error> {
         let total = self.config.budget.outer_steps;
-        let mut progress = Progress::new(self.totals.generation, total);
+        let mut progress = Progress::new(self.mark(), total);
         let mut saved = self.totals.generation;
-        let mut reported = Instant::now();
+        let mut reported = self.clock.now();
         let ended = loop {
             self.validate(&progress, false);
             if self.totals.generation >= total {
@@ -337,11 +345,11 @@ impl Run {
                     Err(error) => progress.say(&format!("warning: no checkpoint was written: {error}")),
                 }
             }
-            if reported.elapsed() >= REPORT_EVERY {
+            if self.clock.since(reported) >= REPORT_EVERY {
                 if let Err(error) = closing::report::write_running(self) {
                     progress.say(&format!("warning: the report was not updated: {error}"));
                 }
-                reported = Instant::now();
+                reported = self.clock.now();
             }
         };
         progress.finish();
@@ -376,13 +384,14 @@ impl Run {
     }
 
     fn outer_step(&mut self, progress: &Progress) -> Result<Record, Error> {
-        let start = Instant::now();
-        let generation = self.population.run_generation(self.learner.theta());
+        let start = self.clock.now();
+        let generation = self.population.run_generation(self.learner.generation(), self.learner.theta())?;
         for lost in &generation.lost {
             let (particle, episode) = (lost.particle, lost.episode);
             progress
                 .say(&format!("particle {particle} failed in episode {episode} and was restarted: {}", lost.reason));
         }
+        self.count_divergence(&generation, progress);
         if let (Some(lost), true) = (generation.lost.first(), generation.reports.iter().all(Option::is_none)) {
             let reason = format!("every particle failed in outer step {}: {}", self.totals.generation, lost.reason);
             return Err(Error::run_folder(self.folder.root(), reason));
@@ -397,8 +406,8 @@ impl Run {
         if let Err(problem) = &judged {
             self.roll_back(problem, &outcome, progress)?;
         }
-        let inner_steps = 2 * generation.reports.iter().flatten().map(|report| report.steps).sum::<u64>();
-        let seconds = start.elapsed().as_secs_f64();
+        let inner_steps = generation.inner_steps();
+        let seconds = self.clock.since(start).as_secs_f64();
         self.totals.generation = self.learner.generation();
         self.totals.inner_steps += inner_steps;
         self.totals.seconds += seconds;
@@ -413,6 +422,12 @@ impl Run {
             dropped: outcome.dropped,
             lost: generation.lost.len() as u32,
             rolled_back: judged.is_err(),
+            stale: generation.stale,
+            stale_share: generation.stale as f32 / (generation.stale as usize + generation.reports.len()).max(1) as f32,
+            mean_staleness: generation.mean_staleness as f32,
+            replaced: generation.replaced,
+            hopeless: self.hopeless_families(),
+            workers: generation.work.iter().map(WorkerRecord::from).collect(),
             // A generation that the clock did not see has no rate.
             inner_steps_per_second: if seconds > 0.0 { inner_steps as f64 / seconds } else { 0.0 },
             seconds: self.totals.seconds,
@@ -432,7 +447,7 @@ impl Run {
             );
             return Err(Error::run_folder(self.folder.root(), reason));
         }
-        self.population.restart_episodes();
+        self.population.restart_episodes(self.learner.generation())?;
         progress
             .say(&format!("theta blew up in outer step {step} and was rolled back to the last good one: {problem}"));
         Ok(())
@@ -441,11 +456,44 @@ impl Run {
     fn save(&mut self) -> Result<(), Error> {
         self.totals.metrics_bytes = self.metrics.sync()?;
         let keep = self.config.checkpoints.keep;
-        let (folder, particles) = (self.folder.checkpoints(), self.population.particles());
+        let folder = self.folder.checkpoints();
+        let AtRest { particles, waiting } = self.population.at_rest()?;
         // The light one first: what a full disk has room for is then the newest.
         light::write(&folder, &self.config, self.totals, &self.learner, particles, keep)?;
-        checkpoint::write(&folder, &self.config, self.totals, &self.learner, &self.guard, particles, keep)?;
+        let state = checkpoint::State {
+            config: &self.config,
+            totals: self.totals,
+            learner: &self.learner,
+            guard: &self.guard,
+            particles,
+            waiting,
+            divergence: &self.divergence,
+        };
+        checkpoint::write(&folder, &state, keep)?;
         Ok(())
+    }
+
+    fn count_divergence(&mut self, generation: &Generation, progress: &Progress) {
+        let families = self.setting.tasks.families();
+        for ended in generation.reports.iter().flatten().flat_map(|report| &report.ended) {
+            if self.divergence.count(*ended) {
+                let runs = self.divergence.families()[ended.family];
+                progress.say(&format!(
+                    "family {}: the last {} pairs of inner runs all diverged; it teaches nothing ({} of {} runs so far)",
+                    families[ended.family], runs.in_vain, runs.diverged, runs.ended
+                ));
+            }
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        let Totals { generation, inner_steps, seconds, .. } = self.totals;
+        Mark { generation, inner_steps, seconds }
+    }
+
+    fn hopeless_families(&self) -> Vec<String> {
+        let families = self.setting.tasks.families();
+        self.divergence.hopeless().map(|number| families[number].clone()).collect()
     }
 }
 

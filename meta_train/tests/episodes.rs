@@ -1,6 +1,8 @@
 //! Facts about single episodes and particles: final losses, stages, hidden horizons, pools.
 
 mod support;
+#[path = "support/window.rs"]
+mod window;
 
 use support::{bowl_plan, small_config};
 use velo_meta_train::config::{Config, Plan};
@@ -9,12 +11,17 @@ use velo_meta_train::estimator::Method;
 use velo_meta_train::learner::GapScaling;
 use velo_meta_train::resume::{Resume, Snapshot};
 use velo_meta_train::run::new_learner;
-use velo_meta_train::unroll::{Episode, EpisodeDraw, Particle, Scratch, WindowReport};
+use velo_meta_train::unroll::{Birth, Episode, EpisodeDraw, Particle, WindowReport};
 use velo_optimizer::Optimizer;
+use window::next_window;
+
+fn birth(particle: u64, episode: u64) -> Birth {
+    Birth { particle, episode, ..Birth::default() }
+}
 
 /// An episode whose sides differ in theta.
 fn episode(plan: &Plan) -> Episode {
-    let mut episode = Episode::new(&plan.setting, 1, 2, 0).unwrap();
+    let mut episode = Episode::new(&plan.setting, birth(1, 2)).unwrap();
     for (side, sign) in episode.sides.iter_mut().zip([1.0f32, -1.0]) {
         let theta: Vec<f32> =
             plan.initial_theta.iter().enumerate().map(|(i, t)| t + sign * (i % 7) as f32 * 0.02).collect();
@@ -55,8 +62,7 @@ fn however_a_run_is_cut_its_windows_add_up_to_the_gap_of_the_final_loss() {
 fn reports(config: Config, windows: usize) -> Vec<WindowReport> {
     let plan = bowl_plan(config, None);
     let mut particle = Particle::new(1);
-    let mut scratch = Scratch::default();
-    (0..windows).map(|_| particle.run_window(&plan.initial_theta, &plan.setting, &mut scratch).unwrap()).collect()
+    (0..windows).map(|_| next_window(&mut particle, &plan.initial_theta, &plan.setting)).collect()
 }
 
 #[test]
@@ -86,10 +92,10 @@ fn the_horizon_is_hidden_from_the_configured_share_of_runs() {
     let mut config = small_config();
     config.inner.hide_horizon = 0.5;
     let plan = bowl_plan(config, None);
-    let hidden = (0..400).filter(|&index| EpisodeDraw::new(&plan.setting, index, 3, 0).horizon_hidden).count();
+    let hidden = (0..400).filter(|&index| EpisodeDraw::new(&plan.setting, birth(index, 3)).horizon_hidden).count();
     assert!((150..250).contains(&hidden), "{hidden}");
     for index in 0..20 {
-        let episode = Episode::new(&plan.setting, index, 3, 0).unwrap();
+        let episode = Episode::new(&plan.setting, birth(index, 3)).unwrap();
         let told = episode.sides[0].optimizer.horizon();
         assert_eq!(told, (!episode.draw.horizon_hidden).then_some(episode.draw.horizon));
     }
@@ -100,9 +106,9 @@ fn a_pool_of_tasks_is_drawn_from_again_and_again() {
     let mut config = small_config();
     config.pool = Some(7);
     let plan = bowl_plan(config, None);
-    let mut tasks: Vec<u64> = (0..200).map(|episode| EpisodeDraw::new(&plan.setting, 0, episode, 0).task).collect();
+    let mut tasks: Vec<u64> = (0..200).map(|episode| EpisodeDraw::new(&plan.setting, birth(0, episode)).task).collect();
     let starts: std::collections::HashSet<u64> =
-        (0..200).map(|episode| EpisodeDraw::new(&plan.setting, 0, episode, 0).initialisation).collect();
+        (0..200).map(|episode| EpisodeDraw::new(&plan.setting, birth(0, episode)).initialisation).collect();
     tasks.sort_unstable();
     tasks.dedup();
     assert_eq!((tasks.len(), starts.len()), (7, 200));
@@ -126,9 +132,8 @@ fn particles_that_a_stage_has_no_use_for_idle_until_another_calls_them() {
     assert_eq!(plan.setting.particles, 4);
     for index in 0..4 {
         let mut particle = Particle::new(index);
-        let steps: Vec<u64> = (0..12)
-            .map(|_| particle.run_window(&plan.initial_theta, &plan.setting, &mut Scratch::default()).unwrap().steps)
-            .collect();
+        let steps: Vec<u64> =
+            (0..12).map(|_| next_window(&mut particle, &plan.initial_theta, &plan.setting).steps).collect();
         let first = if index < 2 { 10 } else { 0 };
         assert_eq!(steps, [[first; 6], [16; 6]].concat(), "particle {index}");
     }
@@ -146,9 +151,7 @@ fn a_stage_that_learns_a_part_leaves_the_rest_alone() {
     let mut particles: Vec<Particle> = (0..plan.setting.particles).map(Particle::new).collect();
     for outer_step in 0..12 {
         let theta = learner.theta().to_vec();
-        let report = |particle: &mut Particle| {
-            Some(particle.run_window(&theta, &plan.setting, &mut Scratch::default()).unwrap())
-        };
+        let report = |particle: &mut Particle| Some(next_window(particle, &theta, &plan.setting));
         let reports: Vec<_> = particles.iter_mut().map(report).collect();
         learner.step(&reports, &plan.setting).unwrap();
         let moved = |range: std::ops::Range<usize>| learner.theta()[range.clone()] != plan.initial_theta[range];
@@ -164,8 +167,7 @@ fn gaps_are_scaled_as_configured() {
         config.outer.gap_scaling = scaling;
         config.outer.clip_norm = 1e9;
         let plan = bowl_plan(config, None);
-        let mut report =
-            Particle::new(0).run_window(&plan.initial_theta, &plan.setting, &mut Scratch::default()).unwrap();
+        let mut report = next_window(&mut Particle::new(0), &plan.initial_theta, &plan.setting);
         report.segments.truncate(1);
         report.segments[0].gap = gap;
         new_learner(&plan).unwrap().step(&[Some(report)], &plan.setting).unwrap().gradient_norm
@@ -188,7 +190,7 @@ fn an_episode_goes_on_from_its_snapshot_with_the_same_bits() {
     let mut original = episode(&plan);
     original.advance(4, &objective, &mut Vec::new()).unwrap();
     let snapshot = Snapshot::of(&original);
-    let mut restored = snapshot.clone().restore(&plan.setting, 1).unwrap();
+    let mut restored = snapshot.clone().restore(&plan.setting).unwrap();
     for (side, sign) in restored.sides.iter_mut().zip([1.0f32, -1.0]) {
         let theta = plan.initial_theta.iter().enumerate().map(|(i, t)| t + sign * (i % 7) as f32 * 0.02);
         side.optimizer.set_theta(&theta.collect::<Vec<f32>>()).unwrap();
@@ -211,7 +213,7 @@ fn a_particle_returns_to_a_late_state_under_the_perturbation_that_made_it() {
     for segment in resuming.iter().flat_map(|report| &report.segments) {
         *trained.entry(segment.position.episode).or_default() += segment.steps;
     }
-    let ended: u32 = resuming.iter().map(|report| report.episodes).sum();
+    let ended: u32 = resuming.iter().map(|report| report.ended.len() as u32).sum();
     assert!(trained.len() as u32 <= ended / 2, "{} of {ended} runs were new", trained.len());
     assert!(trained.values().any(|&steps| steps > config.truncation.longest), "{trained:?}");
     config.resume = Some(Resume { fresh: 1.0, longest: 200 });

@@ -57,7 +57,7 @@ fn one_episode(estimator: &dyn GradientEstimator, objective: &Objective, noise: 
     let cost = |state: f32| f64::from((state - 1.0).powi(2));
     let (mut final_gap, mut whole) = (0.0, 0.0);
     for window in WINDOWS..2 * WINDOWS {
-        let position = Position { particle, episode: 1, window, episode_start: WINDOWS };
+        let position = Position { particle, episode: 1, window, episode_start: WINDOWS, stage: 0 };
         estimator.perturbation(&mut n, position, noise);
         estimator.direction(&mut direction, position, noise);
         let mut mean_gap = 0.0;
@@ -162,7 +162,7 @@ fn variance(method: Method, slopes: &[Vec<f32>], particles: u64) -> f64 {
     let (mut sum, mut squares) = (vec![0.0f64; dimensions], 0.0f64);
     for particle in 0..particles {
         let mut gap = 0.0f32;
-        let at = |window| Position { particle, episode: 0, window, episode_start: 0 };
+        let at = |window| Position { particle, episode: 0, window, episode_start: 0, stage: 0 };
         for (window, slope) in slopes.iter().enumerate() {
             estimator.perturbation(&mut n, at(window as u64), &noise);
             gap += slope.iter().zip(&n).map(|(a, n)| 2.0 * a * n).sum::<f32>();
@@ -214,7 +214,7 @@ fn orthogonal_perturbations_are_unbiased_and_quieter_together() {
         for episode in 0..repeats {
             let mut gradient = vec![0.0f32; dimensions];
             for particle in 0..block {
-                let position = Position { particle, episode, window: 0, episode_start: 0 };
+                let position = Position { particle, episode, window: 0, episode_start: 0, stage: 0 };
                 let mut n = vec![0.0; dimensions];
                 Method::Nres.estimator().perturbation(&mut n, position, noise);
                 let gap = slope.iter().zip(&n).map(|(a, n)| 2.0 * a * n).sum::<f32>();
@@ -249,7 +249,7 @@ fn pes_directions_add_up_since_the_reset_and_start_again_inside_a_window() {
         }
         out
     };
-    let at = |window, episode, episode_start| Position { particle: 2, episode, window, episode_start };
+    let at = |window, episode, episode_start| Position { particle: 2, episode, window, episode_start, stage: 0 };
     let steps: Vec<[f32; 5]> = (3..=5).map(|window| write(at(window, 0, 3), false)).collect();
     let sum: Vec<f32> = (0..5).map(|i| steps[0][i] + steps[1][i] + steps[2][i]).collect();
     assert_eq!(write(at(5, 0, 3), true).to_vec(), sum);
@@ -261,7 +261,7 @@ fn nres_keeps_its_perturbation_for_an_episode_and_changes_it_at_the_reset() {
     let noise = Noise::new(9, vec![true; 5]);
     let write = |episode, window| {
         let mut out = [0.0; 5];
-        let position = Position { particle: 0, episode, window, episode_start: 0 };
+        let position = Position { particle: 0, episode, window, episode_start: 0, stage: 0 };
         Method::Nres.estimator().perturbation(&mut out, position, &noise);
         out
     };

@@ -1,6 +1,8 @@
 //! Facts about whole generations: bits that do not depend on workers, work that survives failures.
 
 mod support;
+#[path = "support/window.rs"]
+mod window;
 
 use std::sync::Arc;
 
@@ -8,9 +10,10 @@ use support::{bowl_plan, small_config};
 use velo_meta_train::config::Config;
 use velo_meta_train::estimator::{Method, Position};
 use velo_meta_train::guard::{Guard, MOST_ROLLBACKS};
-use velo_meta_train::population::Population;
+use velo_meta_train::population::{Population, Synchronous};
 use velo_meta_train::run::new_learner;
-use velo_meta_train::unroll::{Particle, Scratch, SegmentGap, WindowReport};
+use velo_meta_train::unroll::{Particle, SegmentGap, WindowReport};
+use window::next_window;
 
 /// Theta after `small_config`'s outer steps, as bits, and the number of lost particles.
 fn train(config: Config, workers: usize, fuse_every: Option<u64>) -> (Vec<u32>, usize) {
@@ -19,10 +22,10 @@ fn train(config: Config, workers: usize, fuse_every: Option<u64>) -> (Vec<u32>, 
     let mut learner = new_learner(&plan).unwrap();
     let particles = (0..plan.setting.particles).map(Particle::new).collect();
     let setting = Arc::new(plan.setting);
-    let mut population = Population::new(particles, workers, &setting).unwrap();
+    let mut population = Synchronous::new(particles, workers, &setting).unwrap();
     let mut lost = 0;
     for _ in 0..outer_steps {
-        let generation = population.run_generation(learner.theta());
+        let generation = population.run_generation(learner.generation(), learner.theta()).unwrap();
         lost += generation.lost.len();
         learner.step(&generation.reports, &setting).unwrap();
     }
@@ -53,12 +56,12 @@ fn a_lost_particle_is_reported_with_its_reason_and_restarted_in_its_next_episode
     let plan = bowl_plan(small_config(), Some(1));
     let theta = plan.initial_theta.clone();
     let particles = (0..plan.setting.particles).map(Particle::new).collect();
-    let mut population = Population::new(particles, 2, &Arc::new(plan.setting)).unwrap();
-    let generation = population.run_generation(&theta);
+    let mut population = Synchronous::new(particles, 2, &Arc::new(plan.setting)).unwrap();
+    let generation = population.run_generation(0, &theta).unwrap();
     assert!(!generation.lost.is_empty());
     for lost in &generation.lost {
         assert_eq!(lost.reason, "panicked: the fuse of this task has blown");
-        let particle = &population.particles()[lost.particle as usize];
+        let particle = &population.at_rest().unwrap().particles[lost.particle as usize];
         assert_eq!((particle.episode, particle.window), (lost.episode + 1, lost.window + 1));
     }
 }
@@ -99,12 +102,17 @@ fn restarted_episodes_are_ones_that_no_particle_has_had() {
     let plan = bowl_plan(small_config(), None);
     let theta = plan.initial_theta.clone();
     let particles = (0..plan.setting.particles).map(Particle::new).collect();
-    let mut population = Population::new(particles, 2, &Arc::new(plan.setting)).unwrap();
-    population.run_generation(&theta);
-    let live: Vec<(u64, bool)> =
-        population.particles().iter().map(|particle| (particle.episode, particle.live.is_some())).collect();
-    population.restart_episodes();
-    for (particle, (episode, was_live)) in population.particles().iter().zip(live) {
+    let mut population = Synchronous::new(particles, 2, &Arc::new(plan.setting)).unwrap();
+    population.run_generation(0, &theta).unwrap();
+    let live: Vec<(u64, bool)> = population
+        .at_rest()
+        .unwrap()
+        .particles
+        .iter()
+        .map(|particle| (particle.episode, particle.live.is_some()))
+        .collect();
+    population.restart_episodes(1).unwrap();
+    for (particle, (episode, was_live)) in population.at_rest().unwrap().particles.iter().zip(live) {
         assert!(particle.live.is_none());
         assert_eq!((particle.episode, particle.episode_start), (episode + u64::from(was_live), particle.window));
     }
@@ -113,11 +121,10 @@ fn restarted_episodes_are_ones_that_no_particle_has_had() {
 #[test]
 fn a_window_has_the_same_number_of_inner_steps_whether_or_not_an_episode_ends_in_it() {
     let plan = bowl_plan(small_config(), None);
-    let mut scratch = Scratch::default();
     let mut particle = Particle::new(3);
     let mut ended = 0;
     for window in 0..20 {
-        let report = particle.run_window(&plan.initial_theta, &plan.setting, &mut scratch).unwrap();
+        let report = next_window(&mut particle, &plan.initial_theta, &plan.setting);
         assert_eq!(
             report.segments.iter().map(|segment| segment.steps).sum::<u64>(),
             plan.setting.stages[0].truncation.window
@@ -128,7 +135,7 @@ fn a_window_has_the_same_number_of_inner_steps_whether_or_not_an_episode_ends_in
                 "an episode that begins here remembers only this window"
             );
         }
-        ended += report.episodes;
+        ended += report.ended.len() as u32;
     }
     assert!(ended > 3 && particle.episode == u64::from(ended));
 }
@@ -141,16 +148,16 @@ fn both_sides_of_a_pair_see_the_same_task_batches_and_start() {
     let plan = bowl_plan(config, None);
     let mut particle = Particle::new(0);
     for _ in 0..5 {
-        let report = particle.run_window(&plan.initial_theta, &plan.setting, &mut Scratch::default()).unwrap();
+        let report = next_window(&mut particle, &plan.initial_theta, &plan.setting);
         assert!(report.segments.iter().all(|segment| segment.gap == 0.0));
     }
 }
 
 /// A report of one segment with this gap, as particle `particle` would send it.
 fn report(particle: u64, gap: f32) -> Option<WindowReport> {
-    let position = Position { particle, episode: 0, window: 0, episode_start: 0 };
+    let position = Position { particle, episode: 0, window: 0, episode_start: 0, stage: 0 };
     let segment = SegmentGap { position, family: 0, steps: 10, gap, meta_loss: 0.0 };
-    Some(WindowReport { steps: 10, segments: vec![segment], episodes: 0, diverged: 0 })
+    Some(WindowReport { steps: 10, segments: vec![segment], ended: Vec::new() })
 }
 
 #[test]

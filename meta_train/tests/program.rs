@@ -89,12 +89,12 @@ fn wait_for(child: &mut Child, run: &Path, steps: usize) -> bool {
     true
 }
 
-/// `metrics.jsonl` without the clock.
+/// `metrics.jsonl` without the clock, and without who happened to do what.
 fn metrics_without_time(run: &Path) -> Vec<serde_json::Value> {
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let mut lines: Vec<serde_json::Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for line in &mut lines {
-        line.as_object_mut().unwrap().retain(|field, _| !field.contains("second"));
+        line.as_object_mut().unwrap().retain(|field, _| !field.contains("second") && field != "workers");
     }
     lines
 }
@@ -179,6 +179,31 @@ fn an_interrupted_run_leaves_a_checkpoint_exits_with_zero_and_goes_on_with_the_s
         succeed(&["resume", text(&run)]);
         assert_same_outcome(&run, &reference);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_asynchronous_run_goes_on_after_a_kill_and_after_it_was_asked_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut arguments = training_arguments(&run, "2");
+    arguments.extend(["--set", "population=Asynchronous(staleness: 2)"].map(str::to_owned));
+    let mut child = start(&arguments);
+    assert!(wait_for(&mut child, &run, 20), "the run is too short to be killed");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut child = start(&["resume", text(&run), "--workers", "3"].map(str::to_owned));
+    assert!(wait_for(&mut child, &run, 30), "the run is too short to be interrupted");
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let newest = checkpoints(&run).pop().unwrap();
+    assert!(text(&newest).ends_with(&format!("{:08}.safetensors", outer_steps(&run))));
+    succeed(&["resume", text(&run)]);
+    let generations: Vec<u64> =
+        metrics_without_time(&run).iter().map(|line| line["generation"].as_u64().unwrap()).collect();
+    assert_eq!(generations, (1..=80).collect::<Vec<_>>());
+    assert!(theta(&run).iter().all(|bits| f32::from_bits(*bits).is_finite()));
 }
 
 #[test]

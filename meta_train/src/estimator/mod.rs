@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::noise::Noise;
 
 /// Names a stretch of one particle's life that lies in one window and one episode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The particle.
     pub particle: u64,
@@ -39,6 +39,8 @@ pub struct Position {
     pub window: u64,
     /// The window in which this episode began.
     pub episode_start: u64,
+    /// Number of the stage in which it began, whose perturbations it has.
+    pub stage: usize,
 }
 
 /// Chooses perturbations, and what a gap is correlated with.

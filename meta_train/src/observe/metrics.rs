@@ -10,9 +10,25 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::population::Work;
+
+/// What one worker did in an outer step.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// Inner steps, both sides.
+    pub inner_steps: u64,
+    /// Seconds inside windows.
+    pub busy_seconds: f64,
+}
+
+impl From<&Work> for WorkerRecord {
+    fn from(work: &Work) -> Self {
+        Self { inner_steps: work.inner_steps, busy_seconds: work.busy.as_secs_f64() }
+    }
+}
 
 /// What one outer step looked like.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Outer steps taken, this one included.
     pub generation: u64,
@@ -35,6 +51,24 @@ pub struct Record {
     /// Whether theta had blown up and was rolled back.
     #[serde(default)]
     pub rolled_back: bool,
+    /// Reports discarded because their theta was too old.
+    #[serde(default)]
+    pub stale: u32,
+    /// Their share among the reports that came in.
+    #[serde(default)]
+    pub stale_share: f32,
+    /// Outer steps between the theta of the reports and the one that they moved, on average.
+    #[serde(default)]
+    pub mean_staleness: f32,
+    /// Workers that were replaced.
+    #[serde(default)]
+    pub replaced: u32,
+    /// Families whose newest runs all diverged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hopeless: Vec<String>,
+    /// What each worker did.
+    #[serde(default)]
+    pub workers: Vec<WorkerRecord>,
     /// Throughput of this step.
     pub inner_steps_per_second: f64,
     /// Seconds of training so far.
@@ -136,6 +170,12 @@ pub(crate) mod tests {
             dropped: 0,
             lost: 0,
             rolled_back: false,
+            stale: 0,
+            stale_share: 0.0,
+            mean_staleness: 0.0,
+            replaced: 0,
+            hopeless: Vec::new(),
+            workers: Vec::new(),
             inner_steps_per_second: 1e5,
             seconds: 0.1,
         }

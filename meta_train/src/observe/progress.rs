@@ -1,76 +1,108 @@
-//! The progress bar on standard error; invisible when that is not a terminal.
+//! The progress bars on standard error; invisible when that is not a terminal.
+//!
+//! One bar for the whole run, with what its newest outer steps were like, and one for each worker, or for each group
+//! of neighbours where there are many, with the share of time that it is busy.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::VecDeque;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::metrics::Record;
+use super::summary::{Mark, NEWEST, Summary, duration};
 
-/// Decay of the smoothed numbers beside the bar.
-const SMOOTHING: f64 = 0.95;
-
-/// A bar over outer steps, with rate, meta-loss and share of diverged runs.
+/// Bars over outer steps and workers.
 pub struct Progress {
-    bar: ProgressBar,
-    meta_loss: Smoothed,
-    rate: Smoothed,
-    diverged: f64,
-    ended: f64,
-}
-
-/// An exponential average whose first value counts fully.
-#[derive(Default)]
-struct Smoothed {
-    sum: f64,
-    weight: f64,
-}
-
-impl Smoothed {
-    fn add(&mut self, value: f64) {
-        self.sum = SMOOTHING * self.sum + (1.0 - SMOOTHING) * value;
-        self.weight = SMOOTHING * self.weight + (1.0 - SMOOTHING);
-    }
-
-    fn value(&self) -> f64 {
-        if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
-    }
+    bars: MultiProgress,
+    whole: ProgressBar,
+    workers: Vec<ProgressBar>,
+    total: u64,
+    before: Mark,
+    newest: VecDeque<Record>,
 }
 
 impl Progress {
-    /// A bar that stands at `done` of `total` outer steps.
-    pub fn new(done: u64, total: u64) -> Self {
-        let bar = ProgressBar::new(total);
-        let template = "meta-training {bar:28} {pos}/{len} outer steps, {eta} left | {msg}";
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is constant"));
-        bar.set_position(done);
-        bar.reset_eta();
-        Self { bar, meta_loss: Smoothed::default(), rate: Smoothed::default(), diverged: 0.0, ended: 0.0 }
+    /// Bars of a run that stands at `now`, of `total` outer steps.
+    pub fn new(now: Mark, total: u64) -> Self {
+        let bars = MultiProgress::new();
+        let whole = bars.add(ProgressBar::new(total));
+        let template = "meta-training {bar:20} {pos}/{len} outer steps, {msg}";
+        whole.set_style(ProgressStyle::with_template(template).expect("the template is constant"));
+        whole.set_position(now.generation);
+        Self { bars, whole, workers: Vec::new(), total, before: now, newest: VecDeque::new() }
     }
 
-    /// Moves the bar.
+    /// Moves the bars.
     pub fn update(&mut self, record: &Record) {
-        self.meta_loss.add(f64::from(record.meta_loss));
-        self.rate.add(record.inner_steps_per_second);
-        self.diverged = SMOOTHING * self.diverged + f64::from(record.diverged);
-        self.ended = SMOOTHING * self.ended + f64::from(record.ended);
-        self.bar.set_position(record.generation);
-        self.bar.set_message(format!(
-            "{:.0} inner steps/s, meta-loss {:.3}, {:.1} % diverged",
-            self.rate.value(),
-            self.meta_loss.value(),
-            100.0 * self.diverged / self.ended.max(1.0)
-        ));
-    }
-
-    /// Says something without disturbing the bar.
-    pub fn say(&self, line: &str) {
-        if self.bar.is_hidden() {
-            eprintln!("{line}");
-        } else {
-            self.bar.println(line);
+        if self.newest.len() == NEWEST
+            && let Some(oldest) = self.newest.pop_front()
+        {
+            self.before = Mark::from(&oldest);
+        }
+        self.newest.push_back(record.clone());
+        let summary = Summary::of(self.before, self.newest.make_contiguous());
+        self.whole.set_position(record.generation);
+        self.whole.set_message(message(&summary, self.total.saturating_sub(record.generation)));
+        while self.workers.len() < summary.groups.len() {
+            let bar = self.bars.add(ProgressBar::no_length());
+            bar.set_style(ProgressStyle::with_template("  {msg}").expect("the template is constant"));
+            self.workers.push(bar);
+        }
+        for (bar, group) in self.workers.iter().zip(&summary.groups) {
+            bar.set_message(group.line());
         }
     }
 
-    /// Leaves the bar as it stands.
+    /// Says something without disturbing the bars.
+    pub fn say(&self, line: &str) {
+        if self.bars.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            // A terminal that is gone has nobody to tell.
+            let _ = self.bars.println(line);
+        }
+    }
+
+    /// Leaves the bars as they stand.
     pub fn finish(&self) {
-        self.bar.abandon();
+        self.whole.abandon();
+        self.workers.iter().for_each(ProgressBar::abandon);
+    }
+}
+
+/// What stands behind the bar and below it, no line wider than a terminal of 80.
+fn message(summary: &Summary, left: u64) -> String {
+    format!(
+        "{} left\n  {:.0} inner steps/s, {:.2} outer steps/s\n  meta-loss {:.3}, signal to noise {:.3}, stale {:.1} %, \
+         diverged {:.1} %",
+        duration(summary.seconds_for(left)),
+        summary.inner_steps_per_second,
+        summary.outer_steps_per_second,
+        summary.meta_loss,
+        summary.signal_to_noise,
+        100.0 * summary.stale_share,
+        100.0 * summary.diverged_share,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_numbers_of_a_run_fit_a_terminal_of_eighty_columns() {
+        let summary = Summary {
+            meta_loss: -12.345,
+            signal_to_noise: -0.123,
+            inner_steps_per_second: 123_456.0,
+            outer_steps_per_second: 12.34,
+            stale_share: 0.012,
+            diverged_share: 1.0,
+            groups: Vec::new(),
+        };
+        let message = message(&summary, 1234);
+        let told =
+            ["1 min 40 s left", "123456 inner steps/s", "12.34 outer", "-12.345", "-0.123", "stale 1.2 %", "100.0 %"];
+        assert!(told.iter().all(|part| message.contains(part)), "{message}");
+        assert!(message.lines().all(|line| line.chars().count() <= 80), "{message}");
     }
 }

@@ -72,6 +72,7 @@ fn event(began: f64, record: &Record) -> Vec<u8> {
         ("runs/diverged_share", record.diverged as f32 / record.ended.max(1) as f32),
         ("runs/dropped", record.dropped as f32),
         ("runs/lost", record.lost as f32),
+        ("runs/stale_share", record.stale_share),
         ("runs/rolled_back", f32::from(u8::from(record.rolled_back))),
         ("speed/inner_steps_per_second", record.inner_steps_per_second as f32),
         ("speed/inner_steps", record.inner_steps as f32),

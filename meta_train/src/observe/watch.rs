@@ -1,12 +1,10 @@
 //! What `meta_train watch` shows: a run in a few lines of text.
 //!
-//! Made from the lines of `metrics.jsonl`. Numbers are means over the newest outer steps, the strips of blocks run
-//! over the whole of training.
+//! Made from the lines of `metrics.jsonl`. Numbers are those of the newest outer steps, the strips of blocks run over the
+//! whole of training.
 
 use super::metrics::Record;
-
-/// Outer steps that the numbers are means of.
-const NEWEST: usize = 50;
+use super::summary::{Summary, bar, duration};
 
 /// Blocks of a strip.
 const WIDTH: usize = 60;
@@ -18,39 +16,53 @@ pub fn picture(records: &[Record], total: u64) -> String {
     let Some(last) = records.last() else {
         return "no outer step is done yet\n".to_owned();
     };
-    let newest = &records[records.len().saturating_sub(NEWEST)..];
-    let mean = |value: &dyn Fn(&Record) -> f64| newest.iter().map(value).sum::<f64>() / newest.len() as f64;
+    let summary = Summary::of_run(records);
     let sum = |value: fn(&Record) -> u32| records.iter().map(|record| u64::from(value(record))).sum::<u64>();
-    let seconds_per_step = last.seconds / last.generation.max(1) as f64;
-    let left = total.saturating_sub(last.generation) as f64 * seconds_per_step;
-    let filled = (WIDTH as u64 * last.generation / total.max(1)) as usize;
     let rolled_back = records.iter().filter(|record| record.rolled_back).count();
     let mut text = format!(
-        "{}{} {}/{total} outer steps, {} left\n\n",
-        "█".repeat(filled.min(WIDTH)),
-        "░".repeat(WIDTH - filled.min(WIDTH)),
+        "{} {}/{total} outer steps, {} left\n\n",
+        bar(last.generation as f64 / total.max(1) as f64, WIDTH),
         last.generation,
-        duration(left)
+        duration(summary.seconds_for(total.saturating_sub(last.generation)))
     );
-    for (name, value) in [
-        ("meta-loss", (|record| f64::from(record.meta_loss)) as fn(&Record) -> f64),
-        ("signal to noise", |record| f64::from(record.signal_to_noise)),
-        ("gradient norm", |record| f64::from(record.gradient_norm)),
-        ("inner steps/s", |record| record.inner_steps_per_second),
-    ] {
-        text.push_str(&format!("{name:16} {:>10}  {}\n", number(mean(&value)), strip(records, value)));
+    type Value = fn(&Record) -> f64;
+    let gradient_norm: Value = |record| f64::from(record.gradient_norm);
+    let rows: [(&str, f64, Value); 4] = [
+        ("meta-loss", summary.meta_loss, |record| f64::from(record.meta_loss)),
+        ("signal to noise", summary.signal_to_noise, |record| f64::from(record.signal_to_noise)),
+        ("gradient norm", gradient_norm(last), gradient_norm),
+        ("inner steps/s", summary.inner_steps_per_second, |record| record.inner_steps_per_second),
+    ];
+    for (name, newest, value) in rows {
+        text.push_str(&format!("{name:16} {:>10}  {}\n", number(newest), strip(records, value)));
     }
     text.push_str(&format!(
-        "\n{} inner steps in {}; outer steps/s {:.2}; diverged {} of {} inner runs, dropped {}, lost {}, rolled back \
-         {rolled_back}\n",
+        "outer steps/s    {:>10}\nstale            {:>8.1} %\ndiverged         {:>8.1} %\n",
+        number(summary.outer_steps_per_second),
+        100.0 * summary.stale_share,
+        100.0 * summary.diverged_share,
+    ));
+    if !summary.groups.is_empty() {
+        text.push('\n');
+    }
+    for group in &summary.groups {
+        text.push_str(&format!("{}\n", group.line()));
+    }
+    text.push_str(&format!(
+        "\n{} inner steps in {}; diverged {} of {} inner runs, stale {}, dropped {}, lost {}, workers replaced {}, rolled \
+         back {rolled_back}\n",
         last.inner_steps,
         duration(last.seconds),
-        1.0 / seconds_per_step.max(1e-9),
         sum(|record| record.diverged),
         sum(|record| record.ended),
+        sum(|record| record.stale),
         sum(|record| record.dropped),
         sum(|record| record.lost),
+        sum(|record| record.replaced),
     ));
+    if !last.hopeless.is_empty() {
+        text.push_str(&format!("all newest runs diverged in: {}\n", last.hopeless.join(", ")));
+    }
     text
 }
 
@@ -74,19 +86,10 @@ fn number(value: f64) -> String {
     if value.abs() >= 1000.0 { format!("{value:.0}") } else { format!("{value:.3}") }
 }
 
-/// Hours, minutes and seconds.
-fn duration(seconds: f64) -> String {
-    let seconds = seconds as u64;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, seconds) => format!("{seconds} s"),
-        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes} min"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::metrics::WorkerRecord;
     use crate::observe::metrics::tests::record;
 
     #[test]
@@ -97,7 +100,18 @@ mod tests {
         let picture = picture(&records, 20);
         assert!(picture.contains("8/20 outer steps, 2 min 0 s left"), "{picture}");
         assert!(picture.contains("meta-loss            -4.500  █▇▆▅▄▃▂▁"), "{picture}");
-        assert!(picture.contains("outer steps/s 0.10; diverged 0 of 16 inner runs"), "{picture}");
+        assert!(picture.contains("outer steps/s         0.100\nstale                 0.0 %"), "{picture}");
+        assert!(picture.contains("diverged 0 of 16 inner runs, stale 0,"), "{picture}");
+    }
+
+    #[test]
+    fn workers_stale_reports_and_hopeless_families_are_shown() {
+        let workers = vec![WorkerRecord { inner_steps: 5, busy_seconds: 0.05 }; 2];
+        let hopeless = vec!["mlp_teacher".to_owned()];
+        let picture = picture(&[Record { workers, stale: 3, stale_share: 0.25, hopeless, ..record(1) }], 2);
+        assert!(picture.contains("stale                25.0 %") && picture.contains("stale 3,"), "{picture}");
+        assert!(picture.contains("worker 2      ██████████░░░░░░░░░░  50 % busy, 50 inner steps/s"), "{picture}");
+        assert!(picture.contains("all newest runs diverged in: mlp_teacher"), "{picture}");
     }
 
     #[test]

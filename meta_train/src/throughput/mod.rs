@@ -1,27 +1,42 @@
 //! `meta_train bench`: how many inner steps a core trains per second, and where the time goes.
 //!
 //! The work is the one that meta-training does most: the 64-32-10 network on digits at batch 64, trained by a
-//! learned rule with random weights. Every worker has a task and an optimizer of its own.
+//! learned rule with random weights. Every worker has a task and an optimizer of its own. [`balance`] times whole outer
+//! steps on a mixture instead.
+
+pub mod balance;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use velo_comparison::table::{Align, Cell, Table};
-use velo_optimizer::{LearnedOptimizer, LearnedWeights, Optimizer};
+use velo_optimizer::{
+    AdafacMlpConfig, Architecture, Celo2Config, LearnedOptimizer, LearnedWeights, Optimizer, PacedConfig,
+};
 use velo_tasks::registry::named;
 use velo_tasks::worker::single_threaded;
 use velo_tasks::{Batch, Split};
 
 use crate::Error;
-use crate::config::Config;
 use crate::start::random_theta;
 
 /// The task that is timed.
 pub const TASK: &str = "digits_mlp";
 
+/// The rules that are timed.
+pub fn rules() -> [Architecture; 3] {
+    [
+        Architecture::Celo2(Celo2Config::default()),
+        Architecture::Paced(PacedConfig::default()),
+        Architecture::AdafacMlp(AdafacMlpConfig::default()),
+    ]
+}
+
 /// What a number of workers achieved together.
 #[derive(Debug, Clone, Copy)]
 pub struct Throughput {
+    /// The rule.
+    pub rule: &'static str,
     /// Threads that worked at the same time.
     pub workers: usize,
     /// Full inner steps per second of all of them.
@@ -34,14 +49,14 @@ pub struct Throughput {
     pub rest: Duration,
 }
 
-/// Trains for `duration` on `workers` threads.
+/// Trains under `rule` for `duration` on `workers` threads.
 ///
 /// # Errors
 /// When a task, optimizer or thread cannot be made.
-pub fn measure(workers: usize, duration: Duration) -> Result<Throughput, Error> {
+pub fn measure(rule: &Architecture, workers: usize, duration: Duration) -> Result<Throughput, Error> {
     let timings = thread::scope(|scope| {
         let threads: Vec<_> =
-            (0..workers).map(|_| scope.spawn(|| single_threaded(|| time_one_worker(duration))?)).collect();
+            (0..workers).map(|_| scope.spawn(|| single_threaded(|| time_one_worker(rule, duration))?)).collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -51,6 +66,7 @@ pub fn measure(workers: usize, duration: Duration) -> Result<Throughput, Error> 
     let mean = |part: fn(&Timing) -> Duration| timings.iter().map(part).sum::<Duration>().div_f64(steps as f64);
     let (gradient, optimizer) = (mean(|timing| timing.gradient), mean(|timing| timing.optimizer));
     Ok(Throughput {
+        rule: rule.name(),
         workers,
         inner_steps_per_second: timings.iter().map(|timing| timing.steps as f64 / timing.total.as_secs_f64()).sum(),
         gradient,
@@ -66,11 +82,10 @@ struct Timing {
     optimizer: Duration,
 }
 
-fn time_one_worker(duration: Duration) -> Result<Timing, Error> {
+fn time_one_worker(rule: &Architecture, duration: Duration) -> Result<Timing, Error> {
     let mut task = named(TASK)?.build()?;
-    let architecture = Config::default().architecture;
-    let theta = random_theta(&architecture, 1);
-    let mut optimizer = LearnedOptimizer::new(task.layout(), LearnedWeights::new(architecture, theta)?)?;
+    let theta = random_theta(rule, 1);
+    let mut optimizer = LearnedOptimizer::new(task.layout(), LearnedWeights::new(rule.clone(), theta)?)?;
     let mut params = vec![0.0; task.layout().len()];
     let mut grads = params.clone();
     task.init(1, &mut params);
@@ -95,28 +110,32 @@ fn time_one_worker(duration: Duration) -> Result<Timing, Error> {
     run(warm_up.steps, duration)
 }
 
-/// One row per measurement.
+/// One row per measurement; the scaling is against one worker under the same rule.
 pub fn table(measurements: &[Throughput]) -> Table {
     let mut table = Table::new([
+        ("rule", Align::Left),
         ("workers", Align::Right),
         ("inner steps/s", Align::Right),
-        ("per core", Align::Right),
+        ("scaling", Align::Right),
         ("us per step", Align::Right),
         ("gradient", Align::Right),
         ("optimizer", Align::Right),
         ("rest", Align::Right),
     ]);
     for measured in measurements {
+        let rate = measured.inner_steps_per_second;
         let total = (measured.gradient + measured.optimizer + measured.rest).as_secs_f64();
         let share = |part: Duration| {
             let share = part.as_secs_f64() / total;
             Cell::number(share, format!("{:.1} us ({:.0} %)", part.as_secs_f64() * 1e6, 100.0 * share))
         };
-        let rate = measured.inner_steps_per_second;
+        let alone = measurements.iter().find(|other| other.rule == measured.rule && other.workers == 1);
+        let scaling = alone.map_or(f64::NAN, |alone| rate / alone.inner_steps_per_second);
         table.push(vec![
+            measured.rule.into(),
             Cell::number(measured.workers as f64, measured.workers.to_string()),
             Cell::number(rate, format!("{rate:.0}")),
-            Cell::number(rate / measured.workers as f64, format!("{:.0}", rate / measured.workers as f64)),
+            Cell::number(scaling, format!("{scaling:.2}")),
             Cell::number(total, format!("{:.1}", total * 1e6)),
             share(measured.gradient),
             share(measured.optimizer),

@@ -1,0 +1,185 @@
+//! What goes wrong in a whole run, and how it goes on.
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use support::{bowl_plan, small_config};
+use velo_meta_train::Error;
+use velo_meta_train::clock::Clock;
+use velo_meta_train::config::{Config, Plan};
+use velo_meta_train::curriculum::StageConfig;
+use velo_meta_train::light;
+use velo_meta_train::observe::metrics::{self, Record};
+use velo_meta_train::population::Mode;
+use velo_meta_train::run::{Ended, Run, RunFolder};
+use velo_meta_train::unroll::{Scratch, TaskSource};
+use velo_optimizer::ParamLayout;
+use velo_tasks::{Batch, Metrics, Split, Task};
+
+const MODES: [Mode; 2] = [Mode::Synchronous, Mode::Asynchronous { staleness: 2, reports: None }];
+
+fn start(plan: Plan, root: &Path) -> Run {
+    let folder = RunFolder::create(root, &plan.config).unwrap();
+    Run::start(plan, folder, 2).unwrap()
+}
+
+fn train(run: &mut Run) -> (Result<Ended, Error>, Vec<Record>) {
+    let ended = run.train(&AtomicBool::new(false));
+    (ended, metrics::read(&run.folder().metrics()).unwrap())
+}
+
+fn norm(theta: &[f32]) -> f32 {
+    theta.iter().map(|value| value * value).sum::<f32>().sqrt()
+}
+
+/// A run whose rate is that of the middle stage, times a thousand million, for two of twelve outer steps.
+fn with_a_spike(mode: Mode, last: f32) -> Config {
+    let stage = |share, rate| StageConfig { share, rate: (rate, rate), ..StageConfig::default() };
+    let stages = vec![stage(5.0, 1.0), stage(2.0, 1e9), stage(5.0, last)];
+    let mut config = Config { population: mode, stages, ..small_config() };
+    config.budget.outer_steps = 24;
+    config
+}
+
+#[test]
+fn a_theta_that_blows_up_is_rolled_back_and_the_run_ends_as_planned() {
+    for mode in MODES {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = start(bowl_plan(with_a_spike(mode, 1.0), None), &folder.path().join("run"));
+        let (ended, records) = train(&mut run);
+        assert_eq!(ended.unwrap(), Ended::Finished, "{mode:?}");
+        let rolled_back: Vec<u64> =
+            records.iter().filter(|record| record.rolled_back).map(|record| record.generation).collect();
+        assert_eq!(rolled_back, [11, 12, 13, 14], "{mode:?}");
+        assert_eq!(run.totals().generation, 24);
+        assert!(norm(run.learner().theta()) < 100.0 && norm(run.learner().average()) < 100.0);
+    }
+}
+
+#[test]
+fn a_theta_that_blows_up_for_good_ends_the_run_with_what_to_change_and_leaves_the_last_checkpoint() {
+    for mode in MODES {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = with_a_spike(mode, 1e9);
+        config.checkpoints.every = 5;
+        let mut run = start(bowl_plan(config, None), &folder.path().join("run"));
+        let error = train(&mut run).0.unwrap_err().to_string();
+        assert!(error.contains("theta blew up in outer step 21"), "{error}");
+        assert!(error.contains("lower outer.learning_rate or estimator.sigma"), "{error}");
+        let kept = light::read(&light::list(&run.folder().checkpoints()).unwrap()[0]).unwrap();
+        assert!(norm(&kept.state.theta) < 100.0);
+    }
+}
+
+/// Bowls of two families, of which one has no bottom.
+struct Bottomless;
+
+struct Pit {
+    layout: ParamLayout,
+    bottomless: bool,
+}
+
+impl Task for Pit {
+    fn name(&self) -> &str {
+        "pit"
+    }
+
+    fn layout(&self) -> &ParamLayout {
+        &self.layout
+    }
+
+    fn init(&self, _seed: u64, params: &mut [f32]) {
+        params.fill(1.0);
+    }
+
+    fn loss_and_grad(&mut self, params: &[f32], batch: Batch, grads: &mut [f32]) -> f32 {
+        grads.copy_from_slice(params);
+        self.loss(params, batch)
+    }
+
+    fn loss(&mut self, params: &[f32], _batch: Batch) -> f32 {
+        if self.bottomless { f32::NAN } else { params.iter().map(|value| value * value).sum() }
+    }
+
+    fn evaluate(&mut self, params: &[f32], split: Split) -> Metrics {
+        Metrics { loss: self.loss(params, Batch { seed: 0, split, index: 0 }), accuracy: None }
+    }
+
+    fn reference_loss(&self) -> f32 {
+        1.0
+    }
+}
+
+impl TaskSource for Bottomless {
+    fn families(&self) -> Vec<String> {
+        vec!["bowl".into(), "pit".into()]
+    }
+
+    fn draw(&self, seed: u64) -> Result<(usize, Box<dyn Task>), Error> {
+        let family = (seed % 2) as usize;
+        let layout = ParamLayout::new([("w", vec![3, 2])])?;
+        Ok((family, Box::new(Pit { layout, bottomless: family == 1 })))
+    }
+}
+
+#[test]
+fn a_family_that_always_diverges_is_named_and_the_run_goes_on_without_it() {
+    for mode in MODES {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config { population: mode, ..small_config() };
+        config.budget.outer_steps = 30;
+        let mut plan = config.check().unwrap();
+        plan.setting.tasks = Box::new(Bottomless);
+        let start_theta = plan.initial_theta.clone();
+        let mut run = start(plan, &folder.path().join("run"));
+        let (ended, records) = train(&mut run);
+        assert_eq!(ended.unwrap(), Ended::Finished);
+        assert_eq!(records.last().unwrap().hopeless, ["pit"]);
+        let [bowl, pit] = run.divergence().families().try_into().unwrap();
+        assert!(bowl.ended > 0 && bowl.diverged < bowl.ended, "{bowl:?}");
+        assert!(pit.ended > 0 && pit.diverged == pit.ended, "{pit:?}");
+        assert_ne!(run.learner().theta(), start_theta, "the other family is learned from");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_or_ahead_neither_ends_a_run_nor_spoils_a_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = start(bowl_plan(small_config(), None), &folder.path().join("run"));
+    let year = Duration::from_secs(365 * 86_400);
+    let mut looks = 0;
+    run.set_clock(Clock::new(move || {
+        looks += 1;
+        match looks % 4 {
+            0 => Duration::ZERO,
+            1 => 2 * year,
+            2 => year,
+            _ => 3 * year,
+        }
+    }));
+    let (ended, records) = train(&mut run);
+    assert_eq!(ended.unwrap(), Ended::Finished);
+    assert_eq!(records.len(), 12);
+    assert!(records.iter().all(|record| record.inner_steps_per_second.is_finite() && record.seconds.is_finite()));
+    assert!(records.windows(2).all(|pair| pair[0].seconds <= pair[1].seconds), "time never runs back");
+}
+
+#[test]
+fn after_a_restart_of_unrolls_particles_end_one_after_another_as_at_the_start_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = small_config();
+    (config.truncation.shortest, config.truncation.longest) = (600, 600);
+    let mut run = start(bowl_plan(config.clone(), None), &folder.path().join("run"));
+    train(&mut run).0.unwrap();
+    let light = light::read(&light::list(&run.folder().checkpoints()).unwrap()[0]).unwrap();
+    let setting = bowl_plan(config, None).setting;
+    let horizon = |mut particle: velo_meta_train::unroll::Particle| {
+        particle.run_window(&light.state.theta, light.totals.generation, &setting, &mut Scratch::default()).unwrap();
+        particle.live.expect("no run is over after ten steps").record().horizon
+    };
+    let horizons: Vec<u64> = light.particles(6).into_iter().map(horizon).collect();
+    assert_eq!(horizons, [50, 150, 250, 350, 450, 550]);
+}

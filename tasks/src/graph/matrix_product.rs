@@ -1,20 +1,37 @@
-//! Products of small matrices: `C = A B + start`, with `B` repacked into panels of sixteen columns.
+//! Products of small matrices: `C = A B + start`, over panels of sixteen columns of `B`.
 //!
-//! A panel holds, for each `k`, the sixteen values `B[k, 16 p ..]`, padded with zeros. A tile of `ROWS × 16` sums stays in
-//! registers over all `k`; every element of `C` is one sum in the order of `k`, whatever the tile.
+//! A tile of `ROWS × 16` sums stays in registers over a block of `k`; every element of `C` is one sum in the order of `k`,
+//! whatever the tile and the block. Panels are read where `B` lies if its rows are contiguous and small enough to stay in
+//! the nearest cache; otherwise they are packed: for each `k`, the sixteen values `B[k, 16 p ..]` side by side. The last
+//! panel is filled up with anything, to eight columns if they are enough: what comes of it is not stored.
 //!
-//! [`product`] is the whole operation on matrices in memory; [`pack`] and [`multiply`] are its halves, for kernels that
-//! use one packed matrix several times.
+//! [`product`] is the whole operation on matrices in memory; [`arrange`] and [`multiply`] are its halves, for kernels that
+//! use one arranged matrix several times.
+
+use std::ops::Range;
 
 use super::real::Real;
 use super::simd::{Instructions, LANES, kernel};
 
 /// Columns of a panel.
-pub(crate) const PANEL: usize = LANES;
+const PANEL: usize = LANES;
 
-/// Elements of the panels of a matrix of `depth` rows and `columns` columns.
+/// Columns of half a panel.
+const HALF: usize = LANES / 2;
+
+/// Rows of a tile of half a panel, whose sums are half as long.
+const HALF_ROWS: usize = 8;
+
+/// Rows and columns of the block of a large right factor that is packed at once, and stays in the nearest cache.
+const BLOCK_TERMS: usize = 128;
+const BLOCK_COLUMNS: usize = 2 * PANEL;
+
+/// Elements from the first row of a matrix to its last, up to which its panels are read in place.
+const IN_PLACE: usize = 4096;
+
+/// Elements of room for the panels of a matrix of `depth` rows and `columns` columns.
 pub(crate) fn packed_len(depth: usize, columns: usize) -> usize {
-    depth * columns.next_multiple_of(PANEL)
+    depth * columns.next_multiple_of(HALF)
 }
 
 /// A factor of a product: element `(i, j)` is `values[i · row_stride + j · column_stride]`.
@@ -51,6 +68,19 @@ impl<'a, T> Matrix<'a, T> {
             column_stride: self.row_stride,
         }
     }
+
+    /// These rows and columns.
+    #[inline(always)]
+    fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        let first = rows.start * self.row_stride + columns.start * self.column_stride;
+        Self { values: &self.values[first..], rows: rows.len(), columns: columns.len(), ..self }
+    }
+
+    /// Whether its panels are read where they are.
+    #[inline(always)]
+    fn stays_in_place(self) -> bool {
+        self.column_stride == 1 && self.rows * self.row_stride <= IN_PLACE
+    }
 }
 
 /// What a product is added to.
@@ -64,8 +94,21 @@ pub(crate) enum Start<'a, T> {
     Output,
 }
 
+/// A right factor, ready for [`multiply`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Panels<'a, T> {
+    depth: usize,
+    columns: usize,
+    /// Whole panels: row `k` of panel `p` begins at `p · panel_stride + k · row_stride`.
+    whole: &'a [T],
+    panel_stride: usize,
+    row_stride: usize,
+    /// What is left of the columns, packed.
+    last: &'a [T],
+}
+
 kernel! {
-    /// `out = left · right + start`; the rows of `out` are `out_stride` apart, `panels` is room for `right`.
+    /// `out = left · right + start`; the rows of `out` are `out_stride` apart, `panels` is room for parts of `right`.
     pub(crate) fn product<T, I, ROWS>(
         out: &'a mut [T],
         out_stride: usize,
@@ -74,9 +117,7 @@ kernel! {
         start: Start<'a, T>,
         panels: &'a mut Vec<T>,
     ) {
-        let panels = room(panels, packed_len(right.rows, right.columns));
-        pack(panels, right);
-        multiply::<T, I, ROWS>(out, out_stride, right.columns, left, panels, start);
+        by_blocks::<T, I, ROWS>(out, out_stride, left, right, start, panels, None);
     }
 }
 
@@ -89,17 +130,73 @@ kernel! {
         right: Matrix<'a, T>,
         panels: &'a mut Vec<T>,
     ) {
-        let panels = room(panels, packed_len(right.rows, right.columns));
-        pack(panels, right);
-        multiply::<T, I, ROWS>(out, right.columns, right.columns, left.transposed(), panels, Start::Zero);
-        for (panel, sums) in panels.chunks_exact(right.rows * PANEL).zip(sums.chunks_mut(PANEL)) {
-            let mut totals = [T::ZERO; PANEL];
-            for row in panel.as_chunks::<PANEL>().0 {
-                T::add_scaled::<I>(&mut totals, T::ONE, row);
+        by_blocks::<T, I, ROWS>(out, right.columns, left.transposed(), right, Start::Zero, panels, Some(sums));
+    }
+}
+
+/// The product, block by block of a large right factor; `sums` become those of its columns.
+#[inline(always)]
+fn by_blocks<T: Real, I: Instructions, const ROWS: usize>(
+    out: &mut [T],
+    out_stride: usize,
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    start: Start<'_, T>,
+    panels: &mut Vec<T>,
+    mut sums: Option<&mut [T]>,
+) {
+    let (most_terms, most_columns) =
+        if right.stays_in_place() { (right.rows, right.columns) } else { (BLOCK_TERMS, BLOCK_COLUMNS) };
+    let panels = room(panels, packed_len(most_terms.min(right.rows), most_columns.min(right.columns)));
+    for first_column in (0..right.columns).step_by(most_columns.max(1)) {
+        let columns = first_column..(first_column + most_columns).min(right.columns);
+        // A product over nothing is its start, which one block of no terms writes.
+        for first_term in (0..right.rows.max(1)).step_by(most_terms.max(1)) {
+            let terms = first_term..(first_term + most_terms).min(right.rows);
+            let start = match start {
+                _ if first_term > 0 => Start::Output,
+                Start::Row(row) => Start::Row(&row[columns.clone()]),
+                start => start,
+            };
+            let block = arrange::<T, I>(panels, right.part(terms.clone(), columns.clone()));
+            let left = left.part(0..left.rows, terms);
+            multiply::<T, I, ROWS>(&mut out[columns.start..], out_stride, left, block, start);
+            if let Some(sums) = &mut sums {
+                add_column_sums::<T, I>(&mut sums[columns.clone()], block, first_term == 0);
             }
-            sums.copy_from_slice(&totals[..sums.len()]);
         }
     }
+}
+
+/// Adds the sums of the columns of `block` to `sums`, or writes them if this is the first block.
+#[inline(always)]
+fn add_column_sums<T: Real, I: Instructions>(sums: &mut [T], block: Panels<'_, T>, first: bool) {
+    if first {
+        sums.fill(T::ZERO);
+    }
+    let (whole, rest) = sums.as_chunks_mut::<PANEL>();
+    for (p, sums) in whole.iter_mut().enumerate() {
+        add_rows::<T, I, PANEL>(sums, &block.whole[p * block.panel_stride..], block.row_stride, block.depth);
+    }
+    if rest.len() > HALF {
+        add_rows::<T, I, PANEL>(rest, block.last, PANEL, block.depth);
+    } else if !rest.is_empty() {
+        add_rows::<T, I, HALF>(rest, block.last, HALF, block.depth);
+    }
+}
+
+/// Adds `depth` rows, `stride` apart.
+#[inline(always)]
+fn add_rows<T: Real, I: Instructions, const W: usize>(sums: &mut [T], rows: &[T], stride: usize, depth: usize) {
+    let mut start = [T::ZERO; W];
+    copy_short(&mut start, sums);
+    let mut totals = start;
+    for k in 0..depth {
+        let row = rows[k * stride..].first_chunk().expect("a row of a panel is as wide as the panel");
+        T::add_scaled::<I, W>(&mut totals, T::ONE, row);
+    }
+    let width = sums.len();
+    copy_short(sums, &totals[..width]);
 }
 
 /// The first `len` elements of `buffer`, which grows the first time.
@@ -111,133 +208,215 @@ pub(crate) fn room<T: Real>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     &mut buffer[..len]
 }
 
-/// Packs `matrix`; `panels` has its [`packed_len`].
+/// Makes panels of `matrix`; `packed` is room for its [`packed_len`].
 #[inline(always)]
-pub(crate) fn pack<T: Real>(panels: &mut [T], matrix: Matrix<'_, T>) {
+pub(crate) fn arrange<'a, T: Real, I: Instructions>(packed: &'a mut [T], matrix: Matrix<'a, T>) -> Panels<'a, T> {
+    let Matrix { values, rows: depth, columns, row_stride, .. } = matrix;
+    let whole_columns = columns / PANEL * PANEL;
+    let in_place = matrix.stays_in_place();
+    let (whole, last) = packed.split_at_mut(if in_place { 0 } else { depth * whole_columns });
+    if !in_place && whole_columns > 0 {
+        for (p, panel) in whole.chunks_exact_mut(depth * PANEL).enumerate() {
+            pack::<T, I, PANEL>(panel, matrix, p * PANEL);
+        }
+    }
+    let left_over = columns - whole_columns;
+    let last = &mut last[..depth * left_over.next_multiple_of(HALF)];
+    if left_over > HALF {
+        pack::<T, I, PANEL>(last, matrix, whole_columns);
+    } else if left_over > 0 {
+        pack::<T, I, HALF>(last, matrix, whole_columns);
+    }
+    match in_place {
+        true => Panels { depth, columns, whole: values, panel_stride: PANEL, row_stride, last },
+        false => Panels { depth, columns, whole, panel_stride: depth * PANEL, row_stride: PANEL, last },
+    }
+}
+
+/// Packs the `W` columns of `matrix` from `first` on, or as many as there are, with anything behind them.
+#[inline(always)]
+fn pack<T: Real, I: Instructions, const W: usize>(panel: &mut [T], matrix: Matrix<'_, T>, first: usize) {
     let Matrix { values, rows, columns, row_stride, column_stride } = matrix;
-    for (p, panel) in panels.chunks_exact_mut(rows * PANEL).enumerate() {
-        let (first, width) = (p * PANEL, PANEL.min(columns - p * PANEL));
-        let (packed, _) = panel.as_chunks_mut::<PANEL>();
-        if column_stride == 1 {
-            for (k, packed) in packed.iter_mut().enumerate() {
-                let row = &values[k * row_stride + first..][..width];
-                match row.first_chunk::<PANEL>() {
-                    Some(full) => *packed = *full,
-                    None => {
-                        *packed = [T::ZERO; PANEL];
-                        packed[..width].copy_from_slice(row);
-                    }
-                }
+    let width = W.min(columns - first);
+    let (packed, _) = panel.as_chunks_mut::<W>();
+    if column_stride == 1 {
+        for (k, packed) in packed.iter_mut().enumerate() {
+            let row = &values[k * row_stride + first..];
+            match row.first_chunk::<W>() {
+                // What stands behind a narrow row is multiplied, too, but never stored.
+                Some(whole) => *packed = *whole,
+                None => copy_short(packed, &row[..width]),
             }
-        } else {
-            if width < PANEL {
-                for packed in packed.iter_mut() {
-                    *packed = [T::ZERO; PANEL];
-                }
+        }
+        return;
+    }
+    // Squares of eight by eight are transposed in registers, the rest element by element.
+    let squares = if row_stride == 1 { (rows / HALF * HALF, width / HALF * HALF) } else { (0, 0) };
+    for j in (0..squares.1).step_by(HALF) {
+        for k in (0..squares.0).step_by(HALF) {
+            let zeros = [T::ZERO; HALF];
+            let mut square = [&zeros; HALF];
+            for (i, column) in square.iter_mut().enumerate() {
+                let values = &values[(first + j + i) * column_stride + k..];
+                *column = values.first_chunk().expect("a square lies inside the matrix");
             }
-            for j in 0..width {
-                let column = &values[(first + j) * column_stride..];
-                for (packed, &value) in packed.iter_mut().zip(column.iter().step_by(row_stride)) {
-                    packed[j] = value;
-                }
+            for (packed, row) in packed[k..k + HALF].iter_mut().zip(T::transpose::<I>(square)) {
+                packed[j..j + HALF].copy_from_slice(&row);
             }
+        }
+    }
+    for (k, packed) in packed.iter_mut().enumerate() {
+        let done = if k < squares.0 { squares.1 } else { 0 };
+        for (j, packed) in packed[..width].iter_mut().enumerate().skip(done) {
+            *packed = values[(first + j) * column_stride + k * row_stride];
         }
     }
 }
 
-/// `out = left · B + start`, where `panels` are those of `B`, which has `columns` columns; the rows of `out` are
-/// `out_stride` apart.
+/// `out = left · right + start`; the rows of `out` are `out_stride` apart.
 #[inline(always)]
 pub(crate) fn multiply<T: Real, I: Instructions, const ROWS: usize>(
     out: &mut [T],
     out_stride: usize,
-    columns: usize,
     left: Matrix<'_, T>,
-    panels: &[T],
+    right: Panels<'_, T>,
     start: Start<'_, T>,
 ) {
-    assert_eq!(panels.len(), packed_len(left.columns, columns));
+    let Panels { depth, columns, whole, panel_stride, row_stride, last } = right;
+    assert_eq!(left.columns, depth);
     assert!(left.rows == 0 || out.len() >= (left.rows - 1) * out_stride + columns);
-    for (p, panel) in panels.chunks_exact(left.columns * PANEL).enumerate() {
-        let first_column = p * PANEL;
-        let width = PANEL.min(columns - first_column);
-        let mut start_row = [T::ZERO; PANEL];
-        if let Start::Row(start) = start {
-            start_row[..width].copy_from_slice(&start[first_column..][..width]);
-        }
-        let add = matches!(start, Start::Output);
-        let mut row = 0;
-        while row + ROWS <= left.rows {
-            let out = &mut out[row * out_stride + first_column..];
-            tile::<T, I, ROWS>(out, out_stride, width, left, row, panel, start_row, add);
-            row += ROWS;
-        }
-        while row + 2 <= left.rows {
-            let out = &mut out[row * out_stride + first_column..];
-            tile::<T, I, 2>(out, out_stride, width, left, row, panel, start_row, add);
-            row += 2;
-        }
-        if row < left.rows {
-            let out = &mut out[row * out_stride + first_column..];
-            tile::<T, I, 1>(out, out_stride, width, left, row, panel, start_row, add);
-        }
+    for first in (0..columns / PANEL * PANEL).step_by(PANEL) {
+        let panel = Panel { values: &whole[first / PANEL * panel_stride..], row_stride, first, width: PANEL };
+        rows::<T, I, ROWS, PANEL>(out, out_stride, left, panel, start);
+    }
+    let width = columns % PANEL;
+    let first = columns - width;
+    if width > HALF {
+        let panel = Panel { values: last, row_stride: PANEL, first, width };
+        rows::<T, I, ROWS, PANEL>(out, out_stride, left, panel, start);
+    } else if width > 0 {
+        let panel = Panel { values: last, row_stride: HALF, first, width };
+        rows::<T, I, HALF_ROWS, HALF>(out, out_stride, left, panel, start);
     }
 }
 
-/// `R` rows of the product, from `row` on, over the `width` columns of one panel.
+/// One panel: the columns from `first` on, `width` of them.
+#[derive(Clone, Copy)]
+struct Panel<'a, T> {
+    values: &'a [T],
+    row_stride: usize,
+    first: usize,
+    width: usize,
+}
+
+/// All rows of the product over one panel of `W` columns.
 #[inline(always)]
-fn tile<T: Real, I: Instructions, const R: usize>(
+fn rows<T: Real, I: Instructions, const ROWS: usize, const W: usize>(
     out: &mut [T],
     out_stride: usize,
-    width: usize,
+    left: Matrix<'_, T>,
+    panel: Panel<'_, T>,
+    start: Start<'_, T>,
+) {
+    let mut start_row = [T::ZERO; W];
+    if let Start::Row(start) = start {
+        start_row[..panel.width].copy_from_slice(&start[panel.first..][..panel.width]);
+    }
+    let add = matches!(start, Start::Output);
+    let mut row = 0;
+    // One or two rows alone wait for their sums; they are better off in smaller tiles with the rows before them.
+    while left.rows - row == ROWS || left.rows - row > ROWS + 2 {
+        let out = &mut out[row * out_stride + panel.first..];
+        row += tile::<T, I, ROWS, W>(out, out_stride, left, row, panel, start_row, add);
+    }
+    while row < left.rows {
+        let out = &mut out[row * out_stride + panel.first..];
+        row += match left.rows - row {
+            1 => tile::<T, I, 1, W>(out, out_stride, left, row, panel, start_row, add),
+            2 => tile::<T, I, 2, W>(out, out_stride, left, row, panel, start_row, add),
+            3 => tile::<T, I, 3, W>(out, out_stride, left, row, panel, start_row, add),
+            _ => tile::<T, I, 4, W>(out, out_stride, left, row, panel, start_row, add),
+        };
+    }
+}
+
+/// `R` rows of the product, from `row` on; gives `R`.
+#[inline(always)]
+fn tile<T: Real, I: Instructions, const R: usize, const W: usize>(
+    out: &mut [T],
+    out_stride: usize,
     left: Matrix<'_, T>,
     row: usize,
-    panel: &[T],
-    start: [T; PANEL],
+    panel: Panel<'_, T>,
+    start: [T; W],
     add: bool,
-) {
+) -> usize {
     let Matrix { values, columns: depth, row_stride, column_stride, .. } = left;
-    let (packed, _) = panel.as_chunks::<PANEL>();
-    assert_eq!(packed.len(), depth);
-    assert!((row + R - 1) * row_stride + depth.saturating_sub(1) * column_stride < values.len());
+    let width = panel.width;
+    if let Some(last) = depth.checked_sub(1) {
+        assert!((row + R - 1) * row_stride + last * column_stride < values.len());
+        assert!(last * panel.row_stride + W <= panel.values.len());
+    }
     let mut sums = [start; R];
     if add {
         for (r, sums) in sums.iter_mut().enumerate() {
-            load(sums, &out[r * out_stride..][..width]);
+            let mut row = [T::ZERO; W];
+            copy_short(&mut row, &out[r * out_stride..][..width]);
+            *sums = row;
         }
     }
-    for (k, right) in packed.iter().enumerate() {
+    for k in 0..depth {
+        // SAFETY: the last row, asserted above to be in bounds, lies behind this one.
+        let right = unsafe { &*panel.values.as_ptr().add(k * panel.row_stride).cast::<[T; W]>() };
         for (r, sums) in sums.iter_mut().enumerate() {
             // SAFETY: r < R and k < depth, so the index is at most the one asserted above to be in bounds.
             let factor = unsafe { *values.get_unchecked((row + r) * row_stride + k * column_stride) };
-            T::add_scaled::<I>(sums, factor, right);
+            T::add_scaled::<I, W>(sums, factor, right);
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
-        store(&mut out[r * out_stride..][..width], sums);
+    if width == W {
+        for (r, sums) in sums.iter().enumerate() {
+            *out[r * out_stride..].first_chunk_mut().expect("a tile lies inside the output") = *sums;
+        }
+    } else {
+        // By way of a second array: the sums themselves would not stay in registers if a length that varies cut them.
+        let mut rows = [[T::ZERO; W]; R];
+        for (row, sums) in rows.iter_mut().zip(&sums) {
+            *row = *sums;
+        }
+        for (r, row) in rows.iter().enumerate() {
+            copy_short(&mut out[r * out_stride..], &row[..width]);
+        }
+    }
+    R
+}
+
+/// Copies at most sixteen elements, in a few moves of fixed length: a call that copies any number takes longer.
+#[inline(always)]
+fn copy_short<T: Real>(to: &mut [T], from: &[T]) {
+    let mut done = 0;
+    if from.len() & 16 != 0 {
+        done = copy_chunk::<T, 16>(to, from, done);
+    }
+    if from.len() & 8 != 0 {
+        done = copy_chunk::<T, 8>(to, from, done);
+    }
+    if from.len() & 4 != 0 {
+        done = copy_chunk::<T, 4>(to, from, done);
+    }
+    if from.len() & 2 != 0 {
+        done = copy_chunk::<T, 2>(to, from, done);
+    }
+    if from.len() & 1 != 0 {
+        copy_chunk::<T, 1>(to, from, done);
     }
 }
 
-/// Reads a row of a tile; what lies beyond its width stays as it is.
+/// Copies `N` elements from `first` on, and gives the end of them.
 #[inline(always)]
-fn load<T: Real>(sums: &mut [T; PANEL], row: &[T]) {
-    match row.first_chunk::<PANEL>() {
-        Some(full) => *sums = *full,
-        None => sums[..row.len()].copy_from_slice(row),
-    }
-}
-
-/// Writes a row of a tile, leaving out the padding.
-#[inline(always)]
-fn store<T: Real>(row: &mut [T], sums: &[T; PANEL]) {
-    match row.first_chunk_mut::<PANEL>() {
-        Some(full) => *full = *sums,
-        None => {
-            for (to, from) in row.iter_mut().zip(sums) {
-                *to = *from;
-            }
-        }
-    }
+fn copy_chunk<T: Real, const N: usize>(to: &mut [T], from: &[T], first: usize) -> usize {
+    to[first..first + N].copy_from_slice(&from[first..first + N]);
+    first + N
 }
 
 #[cfg(test)]
@@ -258,7 +437,9 @@ mod tests {
 
     #[test]
     fn products_of_all_small_shapes_agree_with_the_definition() {
-        for (rows, depth, columns) in [(1, 1, 1), (3, 2, 5), (8, 7, 16), (9, 3, 17), (23, 31, 40), (64, 64, 32)] {
+        for (rows, depth, columns) in
+            [(1, 1, 1), (3, 2, 5), (8, 7, 16), (9, 3, 17), (23, 31, 40), (64, 64, 32), (7, 300, 24), (5, 140, 50)]
+        {
             let (a, b, bias) = (random(1, rows * depth), random(2, depth * columns), random(3, columns));
             let (a_transposed, b_transposed) = (transpose(&a, depth), transpose(&b, columns));
             let mut panels = Vec::new();
@@ -279,7 +460,10 @@ mod tests {
                 let (row, column) = (i / columns, i % columns);
                 let products = (0..depth).map(|k| f64::from(a[row * depth + k]) * f64::from(b[k * columns + column]));
                 let exact = f64::from(bias[column]) + products.sum::<f64>();
-                assert!((f64::from(value) - exact).abs() < 1e-5, "{rows}×{depth}×{columns}, element {i}");
+                assert!(
+                    (f64::from(value) - exact).abs() < 1e-5 * (depth as f64).sqrt(),
+                    "{rows}×{depth}×{columns}, element {i}"
+                );
             }
         }
     }

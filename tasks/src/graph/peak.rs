@@ -22,7 +22,7 @@ kernel! {
         let mut sums = [[T::ZERO; LANES]; ROWS];
         for _ in 0..count {
             for sums in &mut sums {
-                T::add_scaled::<I>(sums, factor, &right);
+                T::add_scaled::<I, LANES>(sums, factor, &right);
             }
         }
         for sums in &sums {

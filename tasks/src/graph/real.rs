@@ -9,7 +9,7 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use super::elementary;
-use super::simd::{self, Instructions, Kernel, LANES, Plain};
+use super::simd::{self, Instructions, Kernel, Plain};
 
 /// A floating-point number.
 pub(crate) trait Real:
@@ -46,7 +46,9 @@ pub(crate) trait Real:
     /// `self · factor + term`.
     fn multiply_add<I: Instructions>(self, factor: Self, term: Self) -> Self;
     /// `sums += factor · right`.
-    fn add_scaled<I: Instructions>(sums: &mut [Self; LANES], factor: Self, right: &[Self; LANES]);
+    fn add_scaled<I: Instructions, const W: usize>(sums: &mut [Self; W], factor: Self, right: &[Self; W]);
+    /// The transpose of eight rows of eight.
+    fn transpose<I: Instructions>(rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8];
     /// `eˣ`.
     fn exp<I: Instructions>(self) -> Self;
     /// Hyperbolic tangent.
@@ -95,8 +97,13 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn add_scaled<I: Instructions>(sums: &mut [Self; LANES], factor: Self, right: &[Self; LANES]) {
+    fn add_scaled<I: Instructions, const W: usize>(sums: &mut [Self; W], factor: Self, right: &[Self; W]) {
         I::add_scaled(sums, factor, right);
+    }
+
+    #[inline(always)]
+    fn transpose<I: Instructions>(rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8] {
+        I::transpose(rows)
     }
 
     #[inline(always)]
@@ -175,10 +182,14 @@ impl Real for f64 {
         self * factor + term
     }
 
-    fn add_scaled<I: Instructions>(sums: &mut [Self; LANES], factor: Self, right: &[Self; LANES]) {
+    fn add_scaled<I: Instructions, const W: usize>(sums: &mut [Self; W], factor: Self, right: &[Self; W]) {
         for (sum, right) in sums.iter_mut().zip(right) {
             *sum += factor * right;
         }
+    }
+
+    fn transpose<I: Instructions>(rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8] {
+        std::array::from_fn(|j| rows.map(|row| row[j]))
     }
 
     fn exp<I: Instructions>(self) -> Self {

@@ -20,10 +20,22 @@ pub(crate) trait Instructions {
     ///
     /// The compiler is left no choice here: given the loops of a matrix product, it may prefer another one of them.
     #[inline(always)]
-    fn add_scaled(sums: &mut [f32; LANES], factor: f32, right: &[f32; LANES]) {
+    fn add_scaled<const W: usize>(sums: &mut [f32; W], factor: f32, right: &[f32; W]) {
         for (sum, &right) in sums.iter_mut().zip(right) {
             *sum = Self::multiply_add(factor, right, *sum);
         }
+    }
+
+    /// The transpose of eight rows of eight.
+    #[inline(always)]
+    fn transpose(rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
+        let mut columns = [[0.0; 8]; 8];
+        for (j, column) in columns.iter_mut().enumerate() {
+            for (to, row) in column.iter_mut().zip(rows) {
+                *to = row[j];
+            }
+        }
+        columns
     }
 }
 
@@ -77,7 +89,7 @@ impl Instructions for Fused {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Instructions, Kernel, LANES};
+    use super::{Instructions, Kernel};
 
     #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
     pub(super) fn avx512<K: Kernel>(kernel: K) -> K::Output {
@@ -86,7 +98,7 @@ mod x86 {
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn avx2<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run::<Avx2, 4>()
+        kernel.run::<Avx2, 6>()
     }
 
     /// Private to this module, so that only the functions above, which have the features, run anything on it.
@@ -102,13 +114,25 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn add_scaled(sums: &mut [f32; LANES], factor: f32, right: &[f32; LANES]) {
-            // SAFETY: only `avx512` hands this type out; loads and stores are of arrays of sixteen floats.
-            unsafe {
-                let right = _mm512_loadu_ps(right.as_ptr());
-                let sum = _mm512_fmadd_ps(_mm512_set1_ps(factor), right, _mm512_loadu_ps(sums.as_ptr()));
-                _mm512_storeu_ps(sums.as_mut_ptr(), sum);
+        fn add_scaled<const W: usize>(sums: &mut [f32; W], factor: f32, right: &[f32; W]) {
+            // Wider than `Avx2`, narrower than a vector: eight.
+            if !W.is_multiple_of(16) {
+                return Avx2::add_scaled(sums, factor, right);
             }
+            // SAFETY: only `avx512` hands this type out; loads and stores are of sixteen floats within arrays of `W`.
+            unsafe {
+                let factor = _mm512_set1_ps(factor);
+                for first in (0..W).step_by(16) {
+                    let right = _mm512_loadu_ps(right.as_ptr().add(first));
+                    let sum = _mm512_fmadd_ps(factor, right, _mm512_loadu_ps(sums.as_ptr().add(first)));
+                    _mm512_storeu_ps(sums.as_mut_ptr().add(first), sum);
+                }
+            }
+        }
+
+        #[inline(always)]
+        fn transpose(rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
+            Avx2::transpose(rows)
         }
     }
 
@@ -119,16 +143,49 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn add_scaled(sums: &mut [f32; LANES], factor: f32, right: &[f32; LANES]) {
-            // SAFETY: only `avx2` hands this type out; loads and stores are of halves of arrays of sixteen floats.
+        fn add_scaled<const W: usize>(sums: &mut [f32; W], factor: f32, right: &[f32; W]) {
+            const { assert!(W.is_multiple_of(8), "whole vectors") };
+            // SAFETY: this type, or `Avx512`, is handed out by a function that has the features; loads and stores are of
+            // eight floats within arrays of `W`.
             unsafe {
                 let factor = _mm256_set1_ps(factor);
-                for half in [0, LANES / 2] {
-                    let right = _mm256_loadu_ps(right.as_ptr().add(half));
-                    let sum = _mm256_fmadd_ps(factor, right, _mm256_loadu_ps(sums.as_ptr().add(half)));
-                    _mm256_storeu_ps(sums.as_mut_ptr().add(half), sum);
+                for first in (0..W).step_by(8) {
+                    let right = _mm256_loadu_ps(right.as_ptr().add(first));
+                    let sum = _mm256_fmadd_ps(factor, right, _mm256_loadu_ps(sums.as_ptr().add(first)));
+                    _mm256_storeu_ps(sums.as_mut_ptr().add(first), sum);
                 }
             }
+        }
+
+        #[inline(always)]
+        fn transpose(rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
+            let mut columns = [[0.0; 8]; 8];
+            // SAFETY: as for `add_scaled`; loads and stores are of arrays of eight floats.
+            unsafe {
+                let mut halves = [[_mm256_setzero_ps(); 4]; 2];
+                // Loops and not closures, which would be compiled without the features.
+                for (half, first) in halves.iter_mut().zip([0, 4]) {
+                    let a = _mm256_loadu_ps(rows[first].as_ptr());
+                    let b = _mm256_loadu_ps(rows[first + 1].as_ptr());
+                    let c = _mm256_loadu_ps(rows[first + 2].as_ptr());
+                    let d = _mm256_loadu_ps(rows[first + 3].as_ptr());
+                    let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                    let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+                    *half = [
+                        _mm256_shuffle_ps::<0x44>(ab, cd),
+                        _mm256_shuffle_ps::<0xee>(ab, cd),
+                        _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+                        _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+                    ];
+                }
+                let [upper, lower] = halves;
+                for j in 0..4 {
+                    let (low, high) = (upper[j], lower[j]);
+                    _mm256_storeu_ps(columns[j].as_mut_ptr(), _mm256_permute2f128_ps::<0x20>(low, high));
+                    _mm256_storeu_ps(columns[j + 4].as_mut_ptr(), _mm256_permute2f128_ps::<0x31>(low, high));
+                }
+            }
+            columns
         }
     }
 }

@@ -12,6 +12,7 @@
 use super::{LossTerm, Score, wanted};
 use crate::graph::builder::{GraphBuilder, Node};
 use crate::graph::operation::{Examples, MAX_INPUTS};
+use crate::graph::operations::copy;
 use crate::graph::real::Real;
 use crate::graph::simd::kernel;
 
@@ -79,7 +80,7 @@ impl<T: Real> LossTerm<T> for Classification {
         };
         let [gradient, _] = gradients;
         let gradient = wanted(gradient);
-        gradient.copy_from_slice(values[0]);
+        copy(gradient, values[0]);
         if self.logistic { logistic(gradient, self.classes, labels) } else { softmax(gradient, self.classes, labels) }
     }
 }

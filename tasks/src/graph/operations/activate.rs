@@ -4,7 +4,7 @@
 //! y = φ(x)      ∂L/∂x = ∂L/∂y ⊙ φ'(x)
 //! ```
 
-use super::elementwise::multiply_into;
+use super::elementwise::{copy, multiply_into};
 use crate::graph::Activation;
 use crate::graph::builder::{GraphBuilder, Node};
 use crate::graph::operation::{Backward, Forward, Operation};
@@ -26,7 +26,7 @@ impl<T: Real> GraphBuilder<T> {
 
 impl<T: Real> Operation<T> for Activate<T> {
     fn forward(&mut self, pass: Forward<'_, T>, output: &mut [T]) {
-        output.copy_from_slice(pass.inputs[0]);
+        copy(output, pass.inputs[0]);
         self.activation.apply(output, &mut self.slopes);
     }
 

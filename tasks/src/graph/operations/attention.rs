@@ -8,7 +8,7 @@
 //! ```
 
 use crate::graph::builder::{GraphBuilder, Node};
-use crate::graph::matrix_product::{Matrix, Start, multiply, pack, packed_len, room};
+use crate::graph::matrix_product::{Matrix, Start, arrange, multiply, packed_len, room};
 use crate::graph::operation::{Backward, Forward, Operation};
 use crate::graph::real::Real;
 use crate::graph::simd::{Instructions, kernel};
@@ -117,15 +117,13 @@ kernel! {
         let panels = room(panels, packed_len(depth, rows).max(packed_len(rows, depth)));
         for (number, weights) in weights.chunks_exact_mut(rows * rows).take(heads).enumerate() {
             let [query, key, value] = shape.offsets(number);
-            let keys = &mut panels[..packed_len(depth, rows)];
-            pack(keys, shape.block(&queries_and_keys[key..], 2 * width).transposed());
+            let keys = arrange::<T, I>(panels, shape.block(&queries_and_keys[key..], 2 * width).transposed());
             let queries = shape.block(&queries_and_keys[query..], 2 * width);
-            multiply::<T, I, ROWS>(weights, rows, rows, queries, keys, Start::Zero);
+            multiply::<T, I, ROWS>(weights, rows, queries, keys, Start::Zero);
             softmax::<T, I>(weights, shape);
-            let panels = &mut panels[..packed_len(rows, depth)];
-            pack(panels, shape.block(&values[value..], width));
+            let values = arrange::<T, I>(panels, shape.block(&values[value..], width));
             let weights = Matrix::rows(weights, rows);
-            multiply::<T, I, ROWS>(&mut output[value..], width, depth, weights, panels, Start::Zero);
+            multiply::<T, I, ROWS>(&mut output[value..], width, weights, values, Start::Zero);
         }
     }
 }
@@ -183,14 +181,12 @@ kernel! {
             let [query, key, value] = shape.offsets(number);
             let output_block = shape.block(&output_gradient[value..], width);
 
-            let transposed = &mut panels[..packed_len(depth, rows)];
-            pack(transposed, shape.block(&values[value..], width).transposed());
-            multiply::<T, I, ROWS>(delta, rows, rows, output_block, transposed, Start::Zero);
+            let transposed = arrange::<T, I>(panels, shape.block(&values[value..], width).transposed());
+            multiply::<T, I, ROWS>(delta, rows, output_block, transposed, Start::Zero);
 
-            let panels = &mut panels[..packed_len(rows, depth)];
-            pack(panels, output_block);
+            let output_block = arrange::<T, I>(panels, output_block);
             let transposed = Matrix::rows(weights, rows).transposed();
-            multiply::<T, I, ROWS>(&mut values_gradient[value..], width, depth, transposed, panels, Start::Zero);
+            multiply::<T, I, ROWS>(&mut values_gradient[value..], width, transposed, output_block, Start::Zero);
 
             let scale = shape.scale::<T>();
             for (delta, weights) in delta.chunks_exact_mut(rows).zip(weights.chunks_exact(rows)) {
@@ -203,12 +199,12 @@ kernel! {
                 }
             }
             let delta = Matrix::rows(delta, rows);
-            pack(panels, shape.block(&queries_and_keys[key..], 2 * width));
+            let keys = arrange::<T, I>(panels, shape.block(&queries_and_keys[key..], 2 * width));
             let gradient = &mut queries_and_keys_gradient[query..];
-            multiply::<T, I, ROWS>(gradient, 2 * width, depth, delta, panels, Start::Zero);
-            pack(panels, shape.block(&queries_and_keys[query..], 2 * width));
+            multiply::<T, I, ROWS>(gradient, 2 * width, delta, keys, Start::Zero);
+            let queries = arrange::<T, I>(panels, shape.block(&queries_and_keys[query..], 2 * width));
             let gradient = &mut queries_and_keys_gradient[key..];
-            multiply::<T, I, ROWS>(gradient, 2 * width, depth, delta.transposed(), panels, Start::Zero);
+            multiply::<T, I, ROWS>(gradient, 2 * width, delta.transposed(), queries, Start::Zero);
         }
     }
 }

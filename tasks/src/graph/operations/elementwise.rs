@@ -19,6 +19,28 @@ kernel! {
 }
 
 kernel! {
+    /// `sums = a + b`.
+    fn add_into<T, I, ROWS>(sums: &'a mut [T], a: &'a [T], b: &'a [T]) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = *a + *b;
+        }
+    }
+}
+
+/// `to = from`, a kilobyte at a time.
+///
+/// From some kilobytes on, the C library copies by a string instruction. Zen 3 takes thirty times as long over it when the
+/// destination lies 8 or 16 bytes behind the source modulo a page (measured: 1.9 ns instead of 0.05 for each number), as one
+/// buffer behind another does whose length is a power of two.
+pub(crate) fn copy<T: Copy>(to: &mut [T], from: &[T]) {
+    const PIECE: usize = 256;
+    assert_eq!(to.len(), from.len());
+    for (to, from) in to.chunks_mut(PIECE).zip(from.chunks(PIECE)) {
+        to.copy_from_slice(from);
+    }
+}
+
+kernel! {
     /// `products *= factors`.
     pub(crate) fn multiply_by<T, I, ROWS>(products: &'a mut [T], factors: &'a [T]) {
         for (product, factor) in products.iter_mut().zip(factors) {
@@ -49,13 +71,12 @@ impl<T: Real> GraphBuilder<T> {
 
 impl<T: Real> Operation<T> for Add {
     fn forward(&mut self, pass: Forward<'_, T>, output: &mut [T]) {
-        output.copy_from_slice(pass.inputs[0]);
-        add_to(output, pass.inputs[1]);
+        add_into(output, pass.inputs[0], pass.inputs[1]);
     }
 
     fn backward(&mut self, pass: Backward<'_, T>) {
         for gradient in pass.input_gradients.into_iter().flatten() {
-            gradient.copy_from_slice(pass.output_gradient);
+            copy(gradient, pass.output_gradient);
         }
     }
 }

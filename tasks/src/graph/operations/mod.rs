@@ -23,4 +23,4 @@ pub(crate) use patches::Patches;
 pub(crate) use pooling::Window;
 pub use recurrent::CellKind;
 
-pub(super) use elementwise::add_to;
+pub(super) use elementwise::{add_to, copy};

@@ -94,19 +94,41 @@ impl<T: Real> Operation<T> for NormStep<T> {
     }
 }
 
-/// `Σ_j f(j)` over a row, sixteen sums side by side.
+/// `Σ f(x)` over a row, sixteen sums side by side.
 #[inline(always)]
-fn lane_sum<T: Real>(row: &[T], f: impl Fn(T, usize) -> T) -> T {
+fn lane_sum<T: Real>(row: &[T], f: impl Fn(T) -> T) -> T {
     let mut sums = [T::ZERO; LANES];
     let (chunks, rest) = row.as_chunks::<LANES>();
-    for (c, chunk) in chunks.iter().enumerate() {
-        for (lane, (sum, &x)) in sums.iter_mut().zip(chunk).enumerate() {
-            *sum += f(x, c * LANES + lane);
+    for chunk in chunks {
+        for (sum, &x) in sums.iter_mut().zip(chunk) {
+            *sum += f(x);
         }
     }
-    for (lane, (sum, &x)) in sums.iter_mut().zip(rest).enumerate() {
-        *sum += f(x, chunks.len() * LANES + lane);
+    for (sum, &x) in sums.iter_mut().zip(rest) {
+        *sum += f(x);
     }
+    total(sums)
+}
+
+/// `Σ a b` over two rows, in the order of [`lane_sum`].
+#[inline(always)]
+fn lane_product<T: Real>(a: &[T], b: &[T]) -> T {
+    let mut sums = [T::ZERO; LANES];
+    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    for ((sum, &a), &b) in sums.iter_mut().zip(a_rest).zip(b_rest) {
+        *sum += a * b;
+    }
+    total(sums)
+}
+
+/// The sum of all lanes, halved again and again.
+#[inline(always)]
+fn total<T: Real>(mut sums: [T; LANES]) -> T {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -128,8 +150,8 @@ kernel! {
         let over = T::from_f64(1.0 / width as f64);
         let rows = normalised.chunks_exact_mut(width).zip(x.chunks_exact(width));
         for ((normalised, x), inverse) in rows.zip(inverses) {
-            let mean = if centred { over * lane_sum(x, #[inline(always)] |x, _| x) } else { T::ZERO };
-            let square = over * lane_sum(x, #[inline(always)] |x, _| (x - mean) * (x - mean));
+            let mean = if centred { over * lane_sum(x, #[inline(always)] |x| x) } else { T::ZERO };
+            let square = over * lane_sum(x, #[inline(always)] |x| (x - mean) * (x - mean));
             *inverse = T::ONE / (square + T::from_f64(EPSILON)).sqrt();
             for (normalised, x) in normalised.iter_mut().zip(x) {
                 *normalised = (*x - mean) * *inverse;
@@ -214,8 +236,8 @@ kernel! {
                     *delta *= *gain;
                 }
             }
-            let mean = if centred { over * lane_sum(delta, #[inline(always)] |d, _| d) } else { T::ZERO };
-            let along = over * lane_sum(delta, #[inline(always)] |d, j| d * normalised[j]);
+            let mean = if centred { over * lane_sum(delta, #[inline(always)] |d| d) } else { T::ZERO };
+            let along = over * lane_product(delta, normalised);
             for ((gradient, delta), x) in gradient.iter_mut().zip(delta).zip(normalised) {
                 *gradient = *inverse * (*delta - mean - *x * along);
             }

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::Initial;
 use crate::graph::builder::{GraphBuilder, Node};
-use crate::graph::matrix_product::{Matrix, Start, multiply, pack, packed_len, product, room};
+use crate::graph::matrix_product::{Matrix, Start, arrange, multiply, packed_len, product, room};
 use crate::graph::operation::{Backward, Forward, Operation};
-use crate::graph::operations::Dense;
+use crate::graph::operations::{Dense, copy};
 use crate::graph::real::Real;
 use crate::graph::simd::kernel;
 
@@ -95,7 +95,7 @@ impl<T: Real> GraphBuilder<T> {
 impl<T: Real> Operation<T> for Recurrent<T> {
     fn forward(&mut self, pass: Forward<'_, T>, output: &mut [T]) {
         let gates = &mut self.gates[..pass.inputs[0].len()];
-        gates.copy_from_slice(pass.inputs[0]);
+        copy(gates, pass.inputs[0]);
         let kernel = &pass.params[self.kernel.clone()];
         unroll(output, gates, &mut self.before, &mut self.memory, kernel, self.shape, pass.panels);
     }
@@ -149,30 +149,30 @@ kernel! {
         let joint = if kind == CellKind::Gru { 2 * hidden } else { width };
         let panels = room(panels, packed_len(hidden, joint) + packed_len(hidden, width - joint));
         let (joint_panels, candidate_panels) = panels.split_at_mut(packed_len(hidden, joint));
-        pack(joint_panels, Matrix::strided(kernel, hidden, joint, width));
-        if joint < width {
-            pack(candidate_panels, Matrix::strided(&kernel[joint..], hidden, width - joint, width));
-        }
+        let joint_panels = arrange::<T, I>(joint_panels, Matrix::strided(kernel, hidden, joint, width));
+        let candidate = Matrix::strided(&kernel[joint..], hidden, width - joint, width);
+        let candidate_panels = arrange::<T, I>(candidate_panels, candidate);
         for time in 0..times {
             if time > 0 {
                 let states = Matrix::strided(&output[(time - 1) * hidden..], examples, hidden, times * hidden);
                 let out = &mut gates[time * width..];
-                multiply::<T, I, ROWS>(out, times * width, joint, states, joint_panels, Start::Output);
+                multiply::<T, I, ROWS>(out, times * width, states, joint_panels, Start::Output);
                 if joint < width {
                     let out = &mut memory[time * hidden..];
-                    multiply::<T, I, ROWS>(out, times * hidden, hidden, states, candidate_panels, Start::Zero);
+                    multiply::<T, I, ROWS>(out, times * hidden, states, candidate_panels, Start::Zero);
                 }
             }
             for example in 0..examples {
+                // Slices of exactly `hidden` elements: the loops over them use vectors only when that is plain to see.
                 let row = example * times + time;
-                let here = row * hidden..(row + 1) * hidden;
-                let before = &mut before[here.clone()];
+                let here = row * hidden;
+                let before = &mut before[here..][..hidden];
                 if time == 0 {
                     before.fill(T::ZERO);
                 } else {
-                    before.copy_from_slice(&output[here.start - hidden..here.start]);
+                    before.copy_from_slice(&output[here - hidden..][..hidden]);
                 }
-                let (states, gates) = (&mut output[here.clone()], &mut gates[row * width..(row + 1) * width]);
+                let (states, gates) = (&mut output[here..][..hidden], &mut gates[row * width..][..width]);
                 match kind {
                     CellKind::Vanilla => {
                         for (state, gate) in states.iter_mut().zip(gates) {
@@ -181,7 +181,7 @@ kernel! {
                         }
                     }
                     CellKind::Gru => {
-                        let candidates = &mut memory[here];
+                        let candidates = &mut memory[here..][..hidden];
                         if time == 0 {
                             candidates.fill(T::ZERO);
                         }
@@ -189,25 +189,28 @@ kernel! {
                         for gate in reset_and_update.iter_mut() {
                             *gate = gate.sigmoid::<I>();
                         }
+                        let (reset, update) = (&reset_and_update[..hidden], &reset_and_update[hidden..][..hidden]);
+                        let new = &mut new[..hidden];
                         for j in 0..hidden {
-                            let (reset, update) = (reset_and_update[j], reset_and_update[hidden + j]);
-                            new[j] = (new[j] + reset * candidates[j]).tanh::<I>();
-                            states[j] = new[j] + update * (before[j] - new[j]);
+                            new[j] = (new[j] + reset[j] * candidates[j]).tanh::<I>();
+                            states[j] = new[j] + update[j] * (before[j] - new[j]);
                         }
                     }
                     CellKind::Lstm => {
                         let (input_and_forget, new_and_output) = gates.split_at_mut(2 * hidden);
                         let (input, forget) = input_and_forget.split_at_mut(hidden);
                         let (new, output) = new_and_output.split_at_mut(hidden);
-                        let (earlier, cells) = memory[..here.end].split_at_mut(here.start);
-                        let earlier = if time == 0 { &[][..] } else { &earlier[here.start - hidden..] };
+                        let (forget, output) = (&mut forget[..hidden], &mut output[..hidden]);
+                        let (earlier, cells) = memory.split_at_mut(here);
+                        // Before the first time the cell is as empty as the state.
+                        let earlier = if time == 0 { &*before } else { &earlier[here - hidden..][..hidden] };
+                        let cells = &mut cells[..hidden];
                         for j in 0..hidden {
                             input[j] = input[j].sigmoid::<I>();
                             forget[j] = (forget[j] + T::ONE).sigmoid::<I>();
                             new[j] = new[j].tanh::<I>();
                             output[j] = output[j].sigmoid::<I>();
-                            let kept = earlier.get(j).map_or(T::ZERO, |cell| forget[j] * *cell);
-                            cells[j] = input[j].multiply_add::<I>(new[j], kept);
+                            cells[j] = input[j].multiply_add::<I>(new[j], forget[j] * earlier[j]);
                             states[j] = output[j] * cells[j].tanh::<I>();
                         }
                     }
@@ -235,56 +238,68 @@ kernel! {
         let Shape { kind, times, hidden } = shape;
         let (width, examples) = (kind.gates() * hidden, output_gradient.len() / (times * hidden));
         let panels = room(panels, packed_len(width, hidden));
-        pack(panels, Matrix::rows(kernel, width).transposed());
+        let panels = arrange::<T, I>(panels, Matrix::rows(kernel, width).transposed());
         let carried = &mut carried[..examples * hidden];
         carried.fill(T::ZERO);
         carried_memory.fill(T::ZERO);
         for time in (0..times).rev() {
             for example in 0..examples {
                 let row = example * times + time;
-                let here = row * hidden..(row + 1) * hidden;
-                let gates = &gates[row * width..(row + 1) * width];
-                let gate = |number: usize| &gates[number * hidden..(number + 1) * hidden];
-                let gradient = &mut gradient[row * width..(row + 1) * width];
-                let carried = &mut carried[example * hidden..(example + 1) * hidden];
-                for (carried, delta) in carried.iter_mut().zip(&output_gradient[here.clone()]) {
+                let here = row * hidden;
+                let gates = &gates[row * width..][..width];
+                let gate = |number: usize| &gates[number * hidden..][..hidden];
+                let gradient = &mut gradient[row * width..][..width];
+                let carried = &mut carried[example * hidden..][..hidden];
+                for (carried, delta) in carried.iter_mut().zip(&output_gradient[here..][..hidden]) {
                     *carried += *delta;
                 }
                 match kind {
                     CellKind::Vanilla => {
-                        for j in 0..hidden {
-                            gradient[j] = carried[j] * (T::ONE - gates[j] * gates[j]);
-                            carried[j] = T::ZERO;
+                        for ((gradient, carried), gate) in gradient.iter_mut().zip(carried).zip(gates) {
+                            *gradient = *carried * (T::ONE - *gate * *gate);
+                            *carried = T::ZERO;
                         }
                     }
                     CellKind::Gru => {
                         let (reset, update, new) = (gate(0), gate(1), gate(2));
-                        let (before, candidates) = (&before[here.clone()], &memory[here]);
-                        let delta = &mut delta[row * width..(row + 1) * width];
+                        let (before, candidates) = (&before[here..][..hidden], &memory[here..][..hidden]);
+                        let (for_reset, rest) = gradient.split_at_mut(hidden);
+                        let (for_update, for_new) = rest.split_at_mut(hidden);
+                        let (for_update, for_new) = (&mut for_update[..hidden], &mut for_new[..hidden]);
                         for j in 0..hidden {
                             let new_delta = carried[j] * (T::ONE - update[j]) * (T::ONE - new[j] * new[j]);
                             let update_delta = carried[j] * (before[j] - new[j]) * update[j] * (T::ONE - update[j]);
                             let reset_delta = new_delta * candidates[j] * reset[j] * (T::ONE - reset[j]);
                             carried[j] *= update[j];
-                            (gradient[j], delta[j]) = (reset_delta, reset_delta);
-                            (gradient[hidden + j], delta[hidden + j]) = (update_delta, update_delta);
-                            (gradient[2 * hidden + j], delta[2 * hidden + j]) = (new_delta, new_delta * reset[j]);
+                            for_reset[j] = reset_delta;
+                            for_update[j] = update_delta;
+                            for_new[j] = new_delta;
+                        }
+                        let delta = &mut delta[row * width..][..width];
+                        delta.copy_from_slice(gradient);
+                        for (delta, reset) in delta[2 * hidden..].iter_mut().zip(reset) {
+                            *delta *= *reset;
                         }
                     }
                     CellKind::Lstm => {
                         let (input, forget, new, output) = (gate(0), gate(1), gate(2), gate(3));
-                        let cells = &memory[here.clone()];
-                        let earlier = if time == 0 { &[][..] } else { &memory[here.start - hidden..here.start] };
-                        let memory_delta = &mut carried_memory[example * hidden..(example + 1) * hidden];
+                        let cells = &memory[here..][..hidden];
+                        // Before the first time the cell is as empty as the state.
+                        let earlier = if time == 0 { &before[here..] } else { &memory[here - hidden..] };
+                        let earlier = &earlier[..hidden];
+                        let memory_delta = &mut carried_memory[example * hidden..][..hidden];
+                        let (for_input_and_forget, rest) = gradient.split_at_mut(2 * hidden);
+                        let (for_input, for_forget) = for_input_and_forget.split_at_mut(hidden);
+                        let (for_new, for_output) = rest.split_at_mut(hidden);
+                        let (for_forget, for_output) = (&mut for_forget[..hidden], &mut for_output[..hidden]);
                         for j in 0..hidden {
                             let squashed = cells[j].tanh::<I>();
                             let through = carried[j] * output[j] * (T::ONE - squashed * squashed);
                             let cell_delta = memory_delta[j] + through;
-                            let earlier = earlier.get(j).copied().unwrap_or(T::ZERO);
-                            gradient[j] = cell_delta * new[j] * input[j] * (T::ONE - input[j]);
-                            gradient[hidden + j] = cell_delta * earlier * forget[j] * (T::ONE - forget[j]);
-                            gradient[2 * hidden + j] = cell_delta * input[j] * (T::ONE - new[j] * new[j]);
-                            gradient[3 * hidden + j] = carried[j] * squashed * output[j] * (T::ONE - output[j]);
+                            for_input[j] = cell_delta * new[j] * input[j] * (T::ONE - input[j]);
+                            for_forget[j] = cell_delta * earlier[j] * forget[j] * (T::ONE - forget[j]);
+                            for_new[j] = cell_delta * input[j] * (T::ONE - new[j] * new[j]);
+                            for_output[j] = carried[j] * squashed * output[j] * (T::ONE - output[j]);
                             memory_delta[j] = cell_delta * forget[j];
                             carried[j] = T::ZERO;
                         }
@@ -294,7 +309,7 @@ kernel! {
             if time > 0 {
                 let delta = if kind == CellKind::Gru { &*delta } else { &*gradient };
                 let delta = Matrix::strided(&delta[time * width..], examples, width, times * width);
-                multiply::<T, I, ROWS>(carried, hidden, hidden, delta, panels, Start::Output);
+                multiply::<T, I, ROWS>(carried, hidden, delta, panels, Start::Output);
             }
         }
     }

@@ -14,8 +14,8 @@ use std::ops::Range;
 use crate::graph::Initial;
 use crate::graph::builder::{GraphBuilder, Node};
 use crate::graph::operation::{Backward, Forward, Operation};
-use crate::graph::operations::add_to;
 use crate::graph::operations::norm::column_sums;
+use crate::graph::operations::{add_to, copy};
 use crate::graph::real::Real;
 use crate::graph::simd::Plain;
 
@@ -86,7 +86,7 @@ impl<T: Real> GraphBuilder<T> {
 
 impl<T: Real> Operation<T> for AddPositions {
     fn forward(&mut self, pass: Forward<'_, T>, output: &mut [T]) {
-        output.copy_from_slice(pass.inputs[0]);
+        copy(output, pass.inputs[0]);
         let table = &pass.params[self.table.clone()];
         for example in output.chunks_exact_mut(table.len()) {
             add_to(example, table);
@@ -97,7 +97,7 @@ impl<T: Real> Operation<T> for AddPositions {
         column_sums(&mut pass.grads[self.table.clone()], pass.output_gradient);
         let [gradient, _] = pass.input_gradients;
         if let Some(gradient) = gradient {
-            gradient.copy_from_slice(pass.output_gradient);
+            copy(gradient, pass.output_gradient);
         }
     }
 }

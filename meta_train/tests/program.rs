@@ -289,8 +289,8 @@ fn a_checkpoint_that_finds_no_room_leaves_the_last_good_one_from_which_the_run_e
     child.kill().unwrap();
     child.wait().unwrap();
     let survivors = checkpoints(&run);
-    // Files may grow to 64 blocks: enough for metrics and what was learned, not for a population.
-    let limited = "trap '' XFSZ; ulimit -f 64; exec \"$0\" resume \"$1\"";
+    // Files may grow to 256 blocks: enough for metrics and what was learned, not for a population.
+    let limited = "trap '' XFSZ; ulimit -f 256; exec \"$0\" resume \"$1\"";
     let script = ["-c", limited, env!("CARGO_BIN_EXE_meta_train"), text(&run)];
     let output = Command::new("sh").args(script).output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -3,22 +3,16 @@
 //! The loop is: hand theta to the population, merge its reports into one outer step, write a line of metrics,
 //! and now and then a checkpoint. It ends after the planned number of outer steps, or earlier at the
 //! wall-clock cap, or when it is interrupted; it leaves a checkpoint behind each time.
-//!
-//! A run folder holds `config.ron` (resolved), `environment.json`, `metrics.jsonl`, `checkpoints/`, with validation
-//! `validation/`, and in the end what [`crate::closing`] adds.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use velo_comparison::environment::Environment;
-use velo_comparison::{atomic_file, ron_file, run_folder};
-
 use crate::checkpoint::{self, Restored, Totals};
 use crate::clock::Clock;
 use crate::config::{Config, Plan};
+use crate::folder::RunFolder;
 use crate::guard::{Guard, MOST_ROLLBACKS};
 use crate::learner::{Learner, OuterStep};
 use crate::light::{self, Light};
@@ -34,75 +28,6 @@ use crate::{Error, closing};
 
 /// Least time between two versions of the report of a running run.
 const REPORT_EVERY: Duration = Duration::from_secs(20);
-
-/// Paths inside a run folder.
-#[derive(Debug, Clone)]
-pub struct RunFolder {
-    root: PathBuf,
-}
-
-impl RunFolder {
-    /// Creates the folder, which must not hold anything yet, and writes configuration and environment.
-    ///
-    /// # Errors
-    /// When it exists and is not empty, or cannot be written to.
-    pub fn create(root: &Path, config: &Config) -> Result<Self, Error> {
-        run_folder::create(root)?;
-        let folder = Self { root: root.to_owned() };
-        atomic_file::write(folder.config(), ron_file::to_string(config))?;
-        Environment::now("meta_train", env!("CARGO_PKG_VERSION")).write(folder.root.join("environment.json"))?;
-        let checkpoints = folder.checkpoints();
-        fs::create_dir(&checkpoints).map_err(Error::io(&checkpoints))?;
-        Ok(folder)
-    }
-
-    /// An existing run.
-    ///
-    /// # Errors
-    /// [`Error::RunFolder`] when there is no `config.ron`.
-    pub fn open(root: &Path) -> Result<Self, Error> {
-        let folder = Self { root: root.to_owned() };
-        if !folder.config().is_file() {
-            return Err(Error::run_folder(root, "is not a run folder: it has no config.ron"));
-        }
-        Ok(folder)
-    }
-
-    /// The folder itself.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// The resolved configuration.
-    pub fn config(&self) -> PathBuf {
-        self.root.join("config.ron")
-    }
-
-    /// One line per outer step.
-    pub fn metrics(&self) -> PathBuf {
-        self.root.join("metrics.jsonl")
-    }
-
-    /// What TensorBoard shows.
-    pub fn events(&self) -> PathBuf {
-        self.root.join("events.out.tfevents.meta_train")
-    }
-
-    /// The checkpoints.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.root.join("checkpoints")
-    }
-
-    /// The frozen optimizer.
-    pub fn learned(&self) -> PathBuf {
-        self.root.join("learned.safetensors")
-    }
-
-    /// The untrained start, frozen in the same way.
-    pub fn initial(&self) -> PathBuf {
-        self.root.join("initial.safetensors")
-    }
-}
 
 /// Why training stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,7 +171,7 @@ impl Run {
         let validator = match &plan.config.validation {
             Some(validation) => {
                 let architecture = &plan.setting.architecture;
-                Some(Validator::start(folder.root(), validation, architecture, totals.generation)?)
+                Some(Validator::start(folder.validation(), validation, architecture, totals.generation)?)
             }
             None => None,
         };

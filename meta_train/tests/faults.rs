@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,12 +10,14 @@ use std::time::Duration;
 use support::{bowl_plan, small_config};
 use velo_meta_train::Error;
 use velo_meta_train::clock::Clock;
+use velo_meta_train::closing::report;
 use velo_meta_train::config::{Config, Plan};
 use velo_meta_train::curriculum::StageConfig;
+use velo_meta_train::folder::RunFolder;
 use velo_meta_train::light;
 use velo_meta_train::observe::metrics::{self, Record};
 use velo_meta_train::population::Mode;
-use velo_meta_train::run::{Ended, Run, RunFolder};
+use velo_meta_train::run::{Ended, Run};
 use velo_meta_train::unroll::{Scratch, TaskSource};
 use velo_optimizer::ParamLayout;
 use velo_tasks::{Batch, Metrics, Split, Task};
@@ -142,6 +145,10 @@ fn a_family_that_always_diverges_is_named_and_the_run_goes_on_without_it() {
         assert!(bowl.ended > 0 && bowl.diverged < bowl.ended, "{bowl:?}");
         assert!(pit.ended > 0 && pit.diverged == pit.ended, "{pit:?}");
         assert_ne!(run.learner().theta(), start_theta, "the other family is learned from");
+        report::write_running(&run).unwrap();
+        let page = fs::read_to_string(run.folder().root().join("report.html")).unwrap();
+        let row = page.lines().find(|line| line.contains("pit</td>")).expect("the family stands in the report");
+        assert!(row.contains("100.0 %"), "{row}");
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use velo_meta_train::config::{BudgetConfig, CheckpointConfig, Config, EstimatorConfig, Plan};
-use velo_meta_train::run::{Ended, Run, RunFolder};
+use velo_meta_train::folder::RunFolder;
+use velo_meta_train::run::{Ended, Run};
 use velo_meta_train::truncation::Truncation;
 use velo_meta_train::validation::{Choice, ValidationConfig, ranked};
 
@@ -77,8 +78,8 @@ fn the_choice_does_not_depend_on_workers_or_on_interruptions() {
     assert!(run.choice().is_none(), "nothing is chosen before the end");
     drop(run);
     let first = finish(resume(&broken, 1));
-    // What was judged is lost, and a snapshot of a future that did not happen has been left behind.
-    fs::remove_file(broken.join("validation/00000004/trials.csv")).unwrap();
+    // A kill came between the two tables of what was judged, and a snapshot of a future that did not happen has been left behind.
+    fs::remove_file(broken.join("validation/00000004/curves.csv")).unwrap();
     fs::rename(broken.join("validation/00000010"), broken.join("validation/00000011")).unwrap();
     let second = finish(resume(&broken, 2));
     assert!(!broken.join("validation/00000011").exists());

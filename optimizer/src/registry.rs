@@ -213,6 +213,12 @@ fn native() -> f32 {
 }
 
 impl LearnedConfig {
+    /// Weights from a file, as they are.
+    pub fn new(weights: impl Into<PathBuf>) -> Self {
+        let accumulators = AccumulatorStorage::default();
+        Self { weights: weights.into(), step_multiplier: native(), weight_decay: None, accumulators }
+    }
+
     fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
         checks::non_negative("step_multiplier", self.step_multiplier)?;
         let weights = LearnedWeights::load(&self.weights)?;

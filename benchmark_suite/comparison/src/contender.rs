@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use velo_optimizer::{Optimizer, OptimizerConfig, ParamLayout, Schedule};
 
 use crate::Error;
+use crate::trial::Metric;
 
 /// One way to run an optimizer: the rule, its schedule, and what overrides the rule's own choices.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,12 +59,15 @@ pub struct Contender {
     pub label: String,
     /// At least one.
     pub settings: Vec<Setting>,
+    /// The loss by which its setting is chosen; that of the comparison if there is none.
+    #[serde(default)]
+    pub select_by: Option<Metric>,
 }
 
 impl Contender {
     /// A contender that is run as it is, without any tuning.
     pub fn fixed(label: impl Into<String>, optimizer: OptimizerConfig, schedule: Schedule) -> Self {
-        Self { label: label.into(), settings: vec![Setting::new("as is", optimizer, schedule)] }
+        Self { label: label.into(), settings: vec![Setting::new("as is", optimizer, schedule)], select_by: None }
     }
 
     /// A contender tuned over learning rates.
@@ -75,7 +79,13 @@ impl Contender {
     ) -> Self {
         let at_rate =
             |&rate: &f32| Setting::new(format!("rate {rate}"), optimizer.clone().with_learning_rate(rate), schedule);
-        Self { label: label.into(), settings: learning_rates.iter().map(at_rate).collect() }
+        Self { label: label.into(), settings: learning_rates.iter().map(at_rate).collect(), select_by: None }
+    }
+
+    /// The same settings chosen by another loss, under another name: the tuning trials are run once for both.
+    #[must_use]
+    pub fn selected_by(&self, metric: Metric, label: impl Into<String>) -> Self {
+        Self { label: label.into(), select_by: Some(metric), ..self.clone() }
     }
 
     /// Every setting of this contender combined with each of the weight decays; none leaves it as it is.

@@ -30,7 +30,7 @@ pub struct Comparison {
     pub tuning_seeds: Vec<u64>,
     /// Seeds that are reported; none of them is a tuning seed.
     pub report_seeds: Vec<u64>,
-    /// The loss by which settings are chosen.
+    /// The loss by which settings are chosen, for contenders that name none.
     pub select_by: Metric,
     /// Worker threads.
     pub threads: usize,
@@ -90,7 +90,7 @@ impl Comparison {
 
     /// Number of trials that a run takes.
     pub fn trial_count(&self) -> usize {
-        let per_task: usize = self.contenders.iter().map(|contender| self.tuning_trials(contender)).sum();
+        let per_task: usize = self.tuned().map(|contender| self.tuning_trials(contender)).sum();
         self.tasks.len() * (per_task + self.contenders.len() * self.report_seeds.len())
     }
 
@@ -99,10 +99,21 @@ impl Comparison {
         if contender.settings.len() > 1 { contender.settings.len() * self.tuning_seeds.len() } else { 0 }
     }
 
+    /// The contender whose tuning trials serve `contender`: the first with the same settings.
+    fn tuner<'a>(&'a self, contender: &'a Contender) -> &'a Contender {
+        self.contenders.iter().find(|other| other.settings == contender.settings).unwrap_or(contender)
+    }
+
+    /// Contenders with tuning trials of their own.
+    fn tuned(&self) -> impl Iterator<Item = &Contender> {
+        let own = |contender: &&Contender| std::ptr::eq(self.tuner(contender), *contender);
+        self.contenders.iter().filter(|contender| self.tuning_trials(contender) > 0).filter(own)
+    }
+
     fn tuning_jobs(&self) -> Vec<Job<'_>> {
         let mut jobs = Vec::new();
         for task in &self.tasks {
-            for contender in self.contenders.iter().filter(|contender| self.tuning_trials(contender) > 0) {
+            for contender in self.tuned() {
                 for setting in &contender.settings {
                     let job = |&seed| Job { task, contender, setting, role: Role::Tuning, seed };
                     jobs.extend(self.tuning_seeds.iter().map(job));
@@ -116,7 +127,8 @@ impl Comparison {
         let mut jobs = Vec::new();
         for task in &self.tasks {
             for contender in &self.contenders {
-                let setting = best_setting(contender, &task.name, tuning, self.select_by);
+                let metric = contender.select_by.unwrap_or(self.select_by);
+                let setting = best_setting(self.tuner(contender), &task.name, tuning, metric);
                 let job = |&seed| Job { task, contender, setting, role: Role::Report, seed };
                 jobs.extend(self.report_seeds.iter().map(job));
             }
@@ -298,6 +310,27 @@ mod tests {
         assert_eq!(reported.len(), 4);
         assert!(reported.iter().all(|trial| trial.setting == "rate 0.01" && trial.settings_tried == 2));
         assert!(reported.iter().all(|trial| trial.seed < 2));
+    }
+
+    #[test]
+    fn contenders_with_the_same_settings_are_tuned_once_and_chosen_each_by_its_own_loss() {
+        let mut comparison = comparison(2);
+        let by_validation = comparison.contenders[0].selected_by(Metric::ValidationLoss, "tuned (validation)");
+        let count = comparison.trial_count();
+        comparison.contenders.push(by_validation);
+        assert_eq!(comparison.trial_count(), count + 2 * 2, "two reported trials on each of two tasks");
+        let trials = run(&comparison, |_| ()).unwrap();
+        assert_eq!(trials.len(), comparison.trial_count());
+        assert!(trials.iter().all(|trial| trial.role == Role::Report || trial.contender == "tuned"));
+
+        let tuning = [("rate 0.00001", 1.0, 9.0), ("rate 0.01", 9.0, 1.0)].map(|(setting, train, validation)| Trial {
+            setting: setting.to_owned(),
+            ..trial("wine_mlp", "tuned", 100, train, validation)
+        });
+        comparison.tasks.truncate(1);
+        let jobs = comparison.report_jobs(&tuning);
+        let chosen = |label: &str| &jobs.iter().find(|job| job.contender.label == label).unwrap().setting.label;
+        assert_eq!((chosen("tuned").as_str(), chosen("tuned (validation)").as_str()), ("rate 0.00001", "rate 0.01"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use velo_comparison::score::ScoreRules;
 use velo_comparison::trial::write_tables;
 use velo_comparison::{Comparison, Contender, Metric, Page, Role, Trial, report};
 use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
-use velo_optimizer::{AccumulatorStorage, LearnedConfig, LearnedWeights, OptimizerConfig, Schedule};
+use velo_optimizer::{LearnedConfig, LearnedWeights, OptimizerConfig, Schedule};
 use velo_tasks::TaskConfig;
 
 use super::selection::{Rate, SCHEDULE, native_schedule, select};
@@ -66,44 +66,34 @@ pub fn evaluate(
     let build = |layout: &_, rate| Ok(normalised(rate).build(layout)?);
     let normalised = normalised(select(selection, setting, &build, SCHEDULE, workers)?.rate);
     let adamw = OptimizerConfig::AdamW(AdamWConfig::default());
-    let tuned = |label: &str| Contender::over_rates(label, &adamw, SCHEDULE, &evaluation.adamw_rates);
+    let tuned = Contender::over_rates(BASELINE, &adamw, SCHEDULE, &evaluation.adamw_rates);
     let frozen = frozen.iter().map(|(label, weights)| -> Result<Contender, Error> {
         let schedule = native_schedule(LearnedWeights::load(weights)?.architecture());
-        let config = LearnedConfig {
-            weights: weights.clone(),
-            step_multiplier: 1.0,
-            weight_decay: None,
-            accumulators: AccumulatorStorage::F32,
-        };
-        Ok(Contender::fixed(*label, OptimizerConfig::Learned(config), schedule))
+        Ok(Contender::fixed(*label, OptimizerConfig::Learned(LearnedConfig::new(weights)), schedule))
     });
     let frozen = frozen.collect::<Result<Vec<_>, _>>()?;
     let hand_designed = [
         Contender::fixed("normalised Adam", normalised, SCHEDULE),
         Contender::fixed("AdamW default", adamw.clone().with_learning_rate(1e-3), Schedule::Constant),
-        tuned(BASELINE),
+        tuned.clone(),
+        tuned.selected_by(Metric::ValidationLoss, "AdamW tuned (validation)"),
     ];
-    let by_training = frozen.into_iter().chain(hand_designed).collect();
-    let mut trials = Vec::new();
-    let by_validation = vec![tuned("AdamW tuned (validation)")];
-    for (contenders, select_by) in [(by_training, Metric::TrainLoss), (by_validation, Metric::ValidationLoss)] {
-        let first_tuning = evaluation.seeds;
-        let comparison = Comparison {
-            tasks: tasks.to_vec(),
-            contenders,
-            steps: evaluation.steps,
-            record_every: record_every(evaluation),
-            tuning_seeds: (first_tuning..first_tuning + evaluation.tuning_seeds).collect(),
-            report_seeds: (0..evaluation.seeds).collect(),
-            select_by,
-            threads: workers.max(1),
-        };
-        let bar = ProgressBar::new(comparison.trial_count() as u64);
-        let template = "evaluation {bar:28} {pos}/{len} trials, {eta} left";
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is constant"));
-        trials.extend(velo_comparison::run(&comparison, |progress| bar.set_position(progress.done as u64))?);
-        bar.finish_and_clear();
-    }
+    let first_tuning = evaluation.seeds;
+    let comparison = Comparison {
+        tasks: tasks.to_vec(),
+        contenders: frozen.into_iter().chain(hand_designed).collect(),
+        steps: evaluation.steps,
+        record_every: record_every(evaluation),
+        tuning_seeds: (first_tuning..first_tuning + evaluation.tuning_seeds).collect(),
+        report_seeds: (0..evaluation.seeds).collect(),
+        select_by: Metric::TrainLoss,
+        threads: workers.max(1),
+    };
+    let bar = ProgressBar::new(comparison.trial_count() as u64);
+    let template = "evaluation {bar:28} {pos}/{len} trials, {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is constant"));
+    let trials = velo_comparison::run(&comparison, |progress| bar.set_position(progress.done as u64))?;
+    bar.finish_and_clear();
     Ok(Evaluation { trials, rules: ScoreRules::default() })
 }
 

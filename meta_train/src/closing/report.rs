@@ -2,6 +2,7 @@
 
 use velo_comparison::Page;
 use velo_comparison::figure::{Curves, Point, Scale, Series};
+use velo_comparison::table::{Align, Cell, Table};
 
 use super::evaluation::Evaluation;
 use crate::Error;
@@ -112,7 +113,28 @@ fn training(run: &Run, page: Page) -> Result<Page, Error> {
             page = page.figure(curves.to_svg()?, caption);
         }
     }
-    Ok(page)
+    Ok(page.section("Families").paragraph(FAMILIES).table(&families(run)))
+}
+
+const FAMILIES: &str = "Inner runs that ended, both sides of a pair, and those of them that diverged. Where both sides of all \
+    of the newest pairs did, the family teaches nothing: their number stands in the last column.";
+
+/// What became of the inner runs of each family; in the order of the configuration.
+fn families(run: &Run) -> Table {
+    let right = ["ended", "diverged", "share", "newest pairs in vain"].map(|name| (name, Align::Right));
+    let mut table = Table::new([("family", Align::Left)].into_iter().chain(right));
+    for (name, runs) in run.setting().tasks.families().iter().zip(run.divergence().families()) {
+        let share = 100.0 * runs.diverged as f64 / runs.ended.max(1) as f64;
+        let count = |count: u64| Cell::number(count as f64, count.to_string());
+        table.push(vec![
+            name.into(),
+            count(runs.ended),
+            count(runs.diverged),
+            Cell::number(share, format!("{share:.1} %")),
+            count(runs.in_vain),
+        ]);
+    }
+    table
 }
 
 /// Mean and standard deviation over groups of neighbouring records, against millions of inner steps.

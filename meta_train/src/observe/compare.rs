@@ -11,7 +11,7 @@ use super::metrics::{self, Record};
 use crate::Error;
 use crate::closing::evaluation::{BASELINE, LEARNED};
 use crate::closing::report::averages;
-use crate::run::RunFolder;
+use crate::folder::RunFolder;
 
 /// What one run left behind.
 pub struct Compared {

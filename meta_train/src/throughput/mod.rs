@@ -117,7 +117,7 @@ pub fn table(measurements: &[Throughput]) -> Table {
         ("workers", Align::Right),
         ("inner steps/s", Align::Right),
         ("scaling", Align::Right),
-        ("us per step", Align::Right),
+        ("µs per step", Align::Right),
         ("gradient", Align::Right),
         ("optimizer", Align::Right),
         ("rest", Align::Right),
@@ -127,7 +127,7 @@ pub fn table(measurements: &[Throughput]) -> Table {
         let total = (measured.gradient + measured.optimizer + measured.rest).as_secs_f64();
         let share = |part: Duration| {
             let share = part.as_secs_f64() / total;
-            Cell::number(share, format!("{:.1} us ({:.0} %)", part.as_secs_f64() * 1e6, 100.0 * share))
+            Cell::number(share, format!("{:.1} µs ({:.0} %)", part.as_secs_f64() * 1e6, 100.0 * share))
         };
         let alone = measurements.iter().find(|other| other.rule == measured.rule && other.workers == 1);
         let scaling = alone.map_or(f64::NAN, |alone| rate / alone.inner_steps_per_second);

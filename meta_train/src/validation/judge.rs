@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use velo_comparison::trial::{read_tables, write_tables};
 use velo_comparison::{Comparison, Contender, Metric, Trial, run};
 use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
-use velo_optimizer::{AccumulatorStorage, Architecture, LearnedConfig, LearnedWeights, OptimizerConfig};
+use velo_optimizer::{Architecture, LearnedConfig, LearnedWeights, OptimizerConfig};
 use velo_tasks::TaskConfig;
 
 use super::config::ValidationConfig;
@@ -74,7 +74,7 @@ impl Judge {
 
     /// Whether the snapshot has been judged.
     pub fn is_judged(&self, generation: u64) -> bool {
-        self.folder(generation).join("trials.csv").exists()
+        is_measured(&self.folder(generation))
     }
 
     /// Saves a snapshot; one that is there stays.
@@ -116,15 +116,11 @@ impl Judge {
         let normalised = NormalisedAdamConfig { learning_rate: rate, ..NormalisedAdamConfig::default() };
         let normalised = Contender::fixed(NORMALISED_ADAM, OptimizerConfig::NormalisedAdam(normalised), SCHEDULE);
         let adamw = OptimizerConfig::AdamW(AdamWConfig::default());
-        let tuned = |label| {
-            Contender::over_rates(label, &adamw, SCHEDULE, &self.config.adamw_rates)
-                .times_weight_decays(&self.config.adamw_decays)
-        };
-        let seeds = 0..self.config.seeds + self.config.fresh_seeds;
-        self.measured_once(&self.root.join("baselines"), &seeds.collect::<Vec<_>>(), |metric| match metric {
-            Metric::TrainLoss => vec![tuned(TUNED), normalised.clone()],
-            Metric::ValidationLoss => vec![tuned(TUNED_FOR_VALIDATION)],
-        })
+        let tuned = Contender::over_rates(TUNED, &adamw, SCHEDULE, &self.config.adamw_rates)
+            .times_weight_decays(&self.config.adamw_decays);
+        let for_validation = tuned.selected_by(Metric::ValidationLoss, TUNED_FOR_VALIDATION);
+        let seeds = (0..self.config.seeds + self.config.fresh_seeds).collect::<Vec<_>>();
+        self.measured_once(&self.root.join("baselines"), &seeds, &[tuned, for_validation, normalised])
     }
 
     /// How a snapshot stands; none when told to stop.
@@ -149,53 +145,47 @@ impl Judge {
 
     fn trials(&self, generation: u64, folder: &Path, seeds: &[u64]) -> Result<Option<Vec<Trial>>, Error> {
         let weights = self.folder(generation).join(WEIGHTS);
-        let accumulators = AccumulatorStorage::F32;
-        let config = LearnedConfig { weights, step_multiplier: 1.0, weight_decay: None, accumulators };
-        let learned = Contender::fixed(LEARNED, OptimizerConfig::Learned(config), native_schedule(&self.architecture));
+        let config = OptimizerConfig::Learned(LearnedConfig::new(weights));
+        let learned = Contender::fixed(LEARNED, config, native_schedule(&self.architecture));
         let multipliers = Some(&self.config.step_multipliers[..]).filter(|multipliers| *multipliers != [1.0]);
-        let learned = learned.times_step_multipliers(multipliers.unwrap_or_default());
-        self.measured_once(folder, seeds, |metric| match metric {
-            Metric::TrainLoss => vec![learned.clone()],
-            Metric::ValidationLoss => Vec::new(),
-        })
+        self.measured_once(folder, seeds, &[learned.times_step_multipliers(multipliers.unwrap_or_default())])
     }
 
-    /// The trials of the contenders whose setting is chosen by each metric, from `folder` if they are there.
+    /// The trials of the contenders, from `folder` if they are there.
     fn measured_once(
         &self,
         folder: &Path,
         report_seeds: &[u64],
-        contenders: impl Fn(Metric) -> Vec<Contender>,
+        contenders: &[Contender],
     ) -> Result<Option<Vec<Trial>>, Error> {
-        if folder.join("trials.csv").exists() {
+        if is_measured(folder) {
             return Ok(Some(read_tables(folder)?));
         }
         let first_tuning = self.config.seeds + self.config.fresh_seeds;
         let mut trials = Vec::new();
         for task in &self.tasks {
-            for select_by in [Metric::TrainLoss, Metric::ValidationLoss] {
-                let contenders = contenders(select_by);
-                if contenders.is_empty() {
-                    continue;
-                }
-                if self.stop.load(Ordering::Relaxed) {
-                    return Ok(None);
-                }
-                let comparison = Comparison {
-                    tasks: vec![task.clone()],
-                    contenders,
-                    steps: self.config.steps,
-                    record_every: self.config.steps.div_ceil(50),
-                    tuning_seeds: (first_tuning..first_tuning + self.config.tuning_seeds).collect(),
-                    report_seeds: report_seeds.to_vec(),
-                    select_by,
-                    threads: self.threads.load(Ordering::Relaxed),
-                };
-                trials.extend(run(&comparison, |_| ())?);
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(None);
             }
+            let comparison = Comparison {
+                tasks: vec![task.clone()],
+                contenders: contenders.to_vec(),
+                steps: self.config.steps,
+                record_every: self.config.steps.div_ceil(50),
+                tuning_seeds: (first_tuning..first_tuning + self.config.tuning_seeds).collect(),
+                report_seeds: report_seeds.to_vec(),
+                select_by: Metric::TrainLoss,
+                threads: self.threads.load(Ordering::Relaxed),
+            };
+            trials.extend(run(&comparison, |_| ())?);
         }
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         write_tables(folder, &trials)?;
         Ok(Some(trials))
     }
+}
+
+/// Whether the trials are all there: a kill between the two tables leaves the first of them.
+fn is_measured(folder: &Path) -> bool {
+    folder.join("trials.csv").exists() && folder.join("curves.csv").exists()
 }

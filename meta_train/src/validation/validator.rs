@@ -1,6 +1,6 @@
 //! The thread that judges snapshots while the workers train, and the choice in the end.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -42,17 +42,17 @@ pub struct Validator {
 }
 
 impl Validator {
-    /// For a run in the folder `root` that goes on after outer step `generation`.
+    /// With its files in the folder `root`, for a run that goes on after outer step `generation`.
     ///
     /// # Errors
     /// When a task or file of the configuration is not what it should be.
     pub fn start(
-        root: &Path,
+        root: PathBuf,
         config: &ValidationConfig,
         architecture: &Architecture,
         generation: u64,
     ) -> Result<Self, Error> {
-        let judge = Arc::new(Judge::new(root.join("validation"), config.clone(), architecture.clone())?);
+        let judge = Arc::new(Judge::new(root, config.clone(), architecture.clone())?);
         let (snapshots, waiting) = unbounded();
         for found in judge.snapshots()? {
             if found > generation {

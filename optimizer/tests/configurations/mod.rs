@@ -92,8 +92,7 @@ fn from_file(label: &str, weights: &LearnedWeights) -> OptimizerConfig {
         weights.save(&own).unwrap();
         std::fs::rename(&own, &path).unwrap();
     }
-    let accumulators = AccumulatorStorage::F32;
-    Learned(LearnedConfig { weights: path, step_multiplier: 1.0, weight_decay: None, accumulators })
+    Learned(LearnedConfig::new(path))
 }
 
 /// The rules with a per-parameter network, with their averages in half the room.

@@ -26,8 +26,9 @@ use velo_optimizer::{
     LearnedOptimizer, LearnedRule, LearnedWeights, Optimizer, OptimizerConfig, PacedConfig, ParamLayout, VeloConfig,
 };
 
-const ROUNDS: usize = 7;
-const MEASURE: Duration = Duration::from_millis(30);
+const ROUNDS: usize = 5;
+/// Linux counts the time of a thread by ticks of some milliseconds.
+const MEASURE: Duration = Duration::from_millis(120);
 
 /// A step above this is measured once a round and not repeated.
 const SLOW: Duration = Duration::from_millis(100);

@@ -42,6 +42,7 @@ mod denormals;
 mod elementwise;
 mod error;
 mod files;
+mod finite;
 mod geometry;
 mod groups;
 pub mod hand_designed;

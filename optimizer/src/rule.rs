@@ -7,6 +7,7 @@
 
 use crate::bfloat16::AccumulatorStorage;
 use crate::denormals::FlushDenormals;
+use crate::finite::all_finite;
 use crate::state::{self, Header, StateLayout};
 use crate::{Error, NonFinitePolicy, Optimizer, ParamLayout, Schedule, StepOutcome};
 
@@ -170,16 +171,6 @@ pub(crate) fn non_finite(layout: &ParamLayout, grads: &[f32], step: u64) -> Erro
     let tensor = layout.tensors().iter().find(|tensor| !all_finite(&grads[tensor.range.clone()]));
     let tensor = tensor.map_or_else(|| "(the loss)".to_owned(), |tensor| tensor.name.clone());
     Error::NonFiniteGradient { tensor, step }
-}
-
-/// True when no element is NaN or infinite.
-pub(crate) fn all_finite(values: &[f32]) -> bool {
-    const EXPONENT: u32 = 0x7f80_0000;
-    // One accumulator per lane and no early exit inside a block: this compiles to a few vector instructions.
-    values.chunks(1024).all(|block| {
-        let worst = block.iter().fold(0u32, |worst, value| worst.max(value.to_bits() & EXPONENT));
-        worst < EXPONENT
-    })
 }
 
 impl<R: UpdateRule> Optimizer for RuleOptimizer<R> {

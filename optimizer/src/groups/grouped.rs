@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::Group;
-use crate::rule::{all_finite, non_finite};
+use crate::finite::all_finite;
+use crate::rule::non_finite;
 use crate::state::{self, Header, StateLayout};
 use crate::{Error, NonFinitePolicy, Optimizer, ParamLayout, Schedule, StepOutcome, TensorLayout};
 

@@ -3,6 +3,8 @@
 //! Inside a block of 1024 elements sixteen `f32` lanes run side by side (what the compiler turns into vector
 //! instructions); blocks are added in `f64`, so that the sum of ten million squares keeps its digits.
 
+use crate::simd::{Kernel, Simd, dispatch};
+
 const BLOCK: usize = 1024;
 const LANES: usize = 16;
 
@@ -47,11 +49,30 @@ pub(crate) fn sum_of(len: usize, term: impl Fn(usize) -> f32) -> f64 {
 }
 
 fn sum_of_products(left: &[f32], right: &[f32], product: impl Fn(f32, f32) -> f32) -> f64 {
-    let blocks = left.chunks(BLOCK).zip(right.chunks(BLOCK));
-    blocks.map(|(left, right)| f64::from(block_sum(left, right, &product))).sum()
+    dispatch(Products { left, right, product })
+}
+
+struct Products<'a, F> {
+    left: &'a [f32],
+    right: &'a [f32],
+    product: F,
+}
+
+impl<F: Fn(f32, f32) -> f32> Kernel for Products<'_, F> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<V: Simd>(self) -> f64 {
+        let mut total = 0.0;
+        for (left, right) in self.left.chunks(BLOCK).zip(self.right.chunks(BLOCK)) {
+            total += f64::from(block_sum(left, right, &self.product));
+        }
+        total
+    }
 }
 
 /// One block: element `i` goes to lane `i mod 16`, then the lanes are added in order.
+#[inline(always)]
 fn block_sum(left: &[f32], right: &[f32], product: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
     let (left_rows, left_tail) = left.as_chunks::<LANES>();

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::wrapped::{check_period, inner};
 use super::{Call, Wrapped, Wrapper};
+use crate::finite::all_finite;
 use crate::registry::OptimizerConfig;
-use crate::rule::all_finite;
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, NonFinitePolicy, Optimizer, ParamLayout, StepOutcome};
 

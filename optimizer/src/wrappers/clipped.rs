@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::wrapped::inner;
 use super::{Call, Wrapped, Wrapper};
+use crate::finite::all_finite;
 use crate::hand_designed::{checks, reductions};
 use crate::registry::OptimizerConfig;
-use crate::rule::all_finite;
 use crate::state::StateLayout;
 use crate::{Error, Optimizer, ParamLayout, StepOutcome, TensorLayout};
 

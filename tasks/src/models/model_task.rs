@@ -5,6 +5,7 @@ use std::sync::Arc;
 use velo_optimizer::{FlushDenormals, ParamLayout};
 
 use super::autodiff_mlp::AutodiffMlp;
+use super::autodiff_transformer::AutodiffTransformer;
 use super::{Backend, Loss, ModelConfig};
 use crate::Error;
 use crate::data::{Dataset, InputKind, Rows, TargetKind};
@@ -99,7 +100,10 @@ impl ModelTask {
         let (graph, layout, initials) = graph::<f32>(model, loss, &data, most_rows)?;
         let engine: Box<dyn Engine> = match backend {
             Backend::Graph => Box::new(graph),
-            Backend::Autodiff => Box::new(AutodiffMlp::new(&layout, model, loss)?),
+            Backend::Autodiff => match model {
+                ModelConfig::Mlp(_) => Box::new(AutodiffMlp::new(&layout, model, loss)?),
+                _ => Box::new(AutodiffTransformer::new(&layout, model, loss, data.input_kind())?),
+            },
         };
         Ok(Self {
             name: name.to_owned(),

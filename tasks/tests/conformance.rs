@@ -9,7 +9,8 @@ use support::Reference;
 use velo_optimizer::Optimizer;
 use velo_optimizer::hand_designed::{AdamW, AdamWConfig};
 use velo_tasks::check::{Promise, check};
-use velo_tasks::family::families;
+use velo_tasks::data::{CaptionedShapesConfig, DataConfig, RowCount};
+use velo_tasks::family::{families, family_named};
 use velo_tasks::models::{Backend, Loss, ModelConfig, Normalisation, TransformerConfig};
 use velo_tasks::registry::{named, named_tasks};
 use velo_tasks::rng::Stream;
@@ -248,6 +249,22 @@ fn equal_outputs_cost_what_they_should_in_theory() {
 #[test]
 fn two_hundred_steps_of_adam_lower_the_training_loss() {
     assert_kept(Promise::Descent, draws(), 120);
+}
+
+#[test]
+fn a_contrast_is_evaluated_in_batches_like_those_of_training() {
+    let family = family_named("towers").unwrap();
+    let mut config = (0..).map(|seed| family.sample(seed)).find(|config| config.loss == Loss::InfoNce).unwrap();
+    config.data =
+        DataConfig::CaptionedShapes(CaptionedShapesConfig { rows: RowCount::Fixed(100), ..Default::default() });
+    config.batch_size = 25;
+    let mut task = config.build().unwrap();
+    // Without parameters, all pairs look alike.
+    let params = vec![0.0; task.layout().len()];
+    for split in [Split::Train, Split::Validation] {
+        let loss = task.evaluate(&params, split).loss;
+        assert!((loss - task.reference_loss()).abs() < 1e-4, "{split:?}: {loss} against {}", task.reference_loss());
+    }
 }
 
 /// Whether AdamW lowers the loss of some batches that are not trained on by a thousandth: within twenty steps, as all of today's tasks

@@ -96,7 +96,8 @@ impl ModelTask {
         batch_size: usize,
         backend: Backend,
     ) -> Result<Self, Error> {
-        let most_rows = batch_size.max(EVALUATION_ROWS);
+        // Every further row of a batch makes a contrast harder: its evaluation has to be in batches like those of training.
+        let most_rows = if loss.contrast().is_some() { batch_size } else { batch_size.max(EVALUATION_ROWS) };
         let (graph, layout, initials) = graph::<f32>(model, loss, &data, most_rows)?;
         let engine: Box<dyn Engine> = match backend {
             Backend::Graph => Box::new(graph),

@@ -219,19 +219,19 @@ fn differences(config: &TaskConfig) -> Result<Option<f64>, Error> {
     Ok(Some(worst))
 }
 
-/// How far `found` is from the slope of `loss` at zero: the smallest distance from a slope between, behind or before its values around
-/// zero, all exact for parabolas.
+/// How far `found` is from the slope of `loss` at zero: the smallest distance from a slope of its values on both sides of
+/// zero, behind it, or ahead of it, all exact for parabolas.
 ///
 /// Of the many units of a wide layer, one may be as close to its kink (of a ReLU, of a maximum) as any step is long. A difference
 /// across it is no slope at all, but the one on the near side still is.
 fn slope_error(found: f64, mut loss: impl FnMut(f64) -> f64) -> f64 {
     let here = loss(0.0);
     let errors = [1e-5, 1e-6].map(|step| {
-        let [far_behind, behind, before, far_before] = [-step, -step / 2.0, step / 2.0, step].map(&mut loss);
+        let [far_behind, behind, ahead, far_ahead] = [-step, -step / 2.0, step / 2.0, step].map(&mut loss);
         let slopes = [
-            (8.0 * (before - behind) - (far_before - far_behind)) / (6.0 * step),
+            (8.0 * (ahead - behind) - (far_ahead - far_behind)) / (6.0 * step),
             (3.0 * here - 4.0 * behind + far_behind) / step,
-            (4.0 * before - 3.0 * here - far_before) / step,
+            (4.0 * ahead - 3.0 * here - far_ahead) / step,
         ];
         slopes.map(|slope| (found - slope).abs())
     });

@@ -267,8 +267,8 @@ fn a_contrast_is_evaluated_in_batches_like_those_of_training() {
     }
 }
 
-/// Whether AdamW lowers the loss of some batches that are not trained on by a thousandth: within twenty steps, as all of today's tasks
-/// let it, or else within two hundred.
+/// Whether AdamW lowers the loss of some batches of another seed by a thousandth: within twenty steps, as all of today's tasks let it, or
+/// else within two hundred.
 ///
 /// `tasks check --fixed --promises descent` takes all steps and all training rows, and a minute.
 fn descends(config: &TaskConfig) -> bool {

@@ -30,13 +30,13 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// Tensors for `layout`, whose shapes must have one or two axes.
+    /// Tensors for `layout`; of a shape of several axes, all but the last become one.
     pub(crate) fn new(layout: &ParamLayout) -> Self {
         let device = Cpu::default();
         let leaf = |shape: &[usize]| match *shape {
-            [rows, columns] => Leaf::Matrix(device.zeros_like(&(rows, columns))),
             [length] => Leaf::Vector(device.zeros_like(&(length,))),
-            _ => unreachable!("models here have parameters of one or two axes only"),
+            [ref rows @ .., columns] => Leaf::Matrix(device.zeros_like(&(rows.iter().product(), columns))),
+            [] => unreachable!("a parameter has an axis"),
         };
         let leaves = layout.tensors().iter().map(|tensor| leaf(&tensor.shape)).collect();
         Self { device, layout: layout.clone(), leaves }
@@ -53,7 +53,13 @@ impl Bridge {
         }
     }
 
-    /// Parameter number `index` of the layout, which has two axes.
+    /// The number of the parameter of that name.
+    pub(crate) fn index(&self, name: &str) -> usize {
+        let found = self.layout.tensors().iter().position(|tensor| tensor.name == name);
+        found.unwrap_or_else(|| unreachable!("the graph of this model has a parameter {name:?}"))
+    }
+
+    /// Parameter number `index` of the layout, which has several axes.
     pub(crate) fn matrix(&self, index: usize) -> Matrix {
         match &self.leaves[index] {
             Leaf::Matrix(matrix) => matrix.clone(),
@@ -76,6 +82,14 @@ impl Bridge {
         tensor
     }
 
+    /// A row of `classes` numbers for each label: one at the label, zero elsewhere.
+    pub(crate) fn one_hot(&self, labels: impl ExactSizeIterator<Item = usize>, classes: usize) -> Matrix {
+        let rows = labels.len();
+        let mut values = vec![0.0; rows * classes];
+        labels.enumerate().for_each(|(row, label)| values[row * classes + label] = 1.0);
+        self.constant(&values, rows, classes)
+    }
+
     /// Runs the tape of `loss` backwards, writes the gradients of the parameters to `grads` and gives the loss.
     pub(crate) fn backward(&self, loss: TracedLoss, grads: &mut [f32]) -> f32 {
         let value = loss.array();
@@ -96,6 +110,12 @@ impl Bridge {
         }
         value
     }
+}
+
+/// How many rows of `outputs` are largest at their label.
+pub(crate) fn count_correct(outputs: &Matrix, labels: impl Iterator<Item = usize>) -> usize {
+    let largest = |row: &[f32]| (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best });
+    outputs.as_vec().chunks_exact(outputs.shape().1).zip(labels).filter(|(row, label)| largest(row) == *label).count()
 }
 
 #[cfg(test)]

@@ -206,23 +206,38 @@ fn differences(config: &TaskConfig) -> Result<Option<f64>, Error> {
         let length = norm(&direction);
         direction.iter_mut().for_each(|d| *d /= length);
         let found = grads.iter().zip(&direction).map(|(g, d)| g * d).sum::<f64>();
-        let mut at = |step: f64| {
+        let error = slope_error(found, |step| {
             let moved: Vec<_> = params.iter().zip(&direction).map(|(p, d)| p + step * d).collect();
             exact.loss(&moved)
-        };
-        let mut difference = |step: f64| (at(step) - at(-step)) / (2.0 * step);
-        // A kink (of a ReLU, of a maximum) within the longer step leaves the shorter one alone.
-        let errors = [1e-5, 1e-6].map(|step| {
-            let slope = (4.0 * difference(step / 2.0) - difference(step)) / 3.0;
-            (found - slope).abs() / (norm(&grads) + 1e-3 * loss.abs())
         });
-        // `min` and `max` would hide a NaN.
-        if errors.iter().any(|error| error.is_nan()) {
+        // `max` would hide a NaN.
+        if error.is_nan() {
             return Ok(Some(f64::NAN));
         }
-        worst = worst.max(errors[0].min(errors[1]));
+        worst = worst.max(error / (norm(&grads) + 1e-3 * loss.abs()));
     }
     Ok(Some(worst))
+}
+
+/// How far `found` is from the slope of `loss` at zero: the smallest distance from a slope of its values on both sides of
+/// zero, behind it, or ahead of it, all exact for parabolas.
+///
+/// Of the many units of a wide layer, one may be as close to its kink (of a ReLU, of a maximum) as any step is long. A difference
+/// across it is no slope at all, but the one on the near side still is.
+fn slope_error(found: f64, mut loss: impl FnMut(f64) -> f64) -> f64 {
+    let here = loss(0.0);
+    let errors = [1e-5, 1e-6].map(|step| {
+        let [far_behind, behind, ahead, far_ahead] = [-step, -step / 2.0, step / 2.0, step].map(&mut loss);
+        let slopes = [
+            (8.0 * (ahead - behind) - (far_ahead - far_behind)) / (6.0 * step),
+            (3.0 * here - 4.0 * behind + far_behind) / step,
+            (4.0 * ahead - 3.0 * here - far_ahead) / step,
+        ];
+        slopes.map(|slope| (found - slope).abs())
+    });
+    // `min` would hide a NaN.
+    let errors = errors.as_flattened().iter().copied();
+    errors.fold(f64::INFINITY, |least, error| if least.is_nan() || error > least { least } else { error })
 }
 
 fn precision(config: &TaskConfig) -> Result<Option<f64>, Error> {
@@ -332,6 +347,18 @@ mod tests {
             assert!(Finding { promise, measured: 0.0 }.kept());
         }
         assert!(!Finding { promise: Promise::Descent, measured: 1.0 }.kept());
+    }
+
+    #[test]
+    fn a_slope_is_that_on_the_near_side_of_a_kink_and_no_other() {
+        for distance in [1e-3, 3e-6, 1e-7, 1e-9, 1e-10] {
+            let bent = |x: f64| x * x + x.sin() + (x - distance).max(0.0);
+            assert!(slope_error(1.0, bent) < 1e-9, "{distance}: {}", slope_error(1.0, bent));
+            for wrong in [2.0, 1.5, 1.0001] {
+                assert!(slope_error(wrong, bent) > 1e-6, "{distance}: {wrong}");
+            }
+        }
+        assert!(slope_error(1.0, |x| if x > 0.0 { f64::NAN } else { x }).is_nan());
     }
 
     #[test]

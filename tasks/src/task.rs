@@ -36,8 +36,8 @@ pub struct Metrics {
 
 /// A loss over flat parameters, with its gradient.
 ///
-/// A task owns the scratch that its computation needs, so that nothing is allocated per step beyond what the
-/// autodiff behind it does: make one per thread, they share their data.
+/// A task owns the scratch that its computation needs, so that once it is warm nothing is allocated for a gradient or a
+/// loss (the autodiff library, where it is asked for, allocates): make one per thread, they share their data.
 pub trait Task: Send {
     /// A short name for tables and messages.
     fn name(&self) -> &str;

@@ -44,7 +44,7 @@ fn draws_of_all(draws: &mut Draws) -> Vec<DataConfig> {
         DataConfig::Ratings(RatingsConfig::sample(draws)),
         DataConfig::Collocation(CollocationConfig::sample(draws)),
         DataConfig::ImplicitImage(ImplicitImageConfig::sample(draws)),
-        DataConfig::Glyphs(GlyphsConfig::sample(draws)),
+        DataConfig::Glyphs(GlyphsConfig::sample(draws, [6, 8, 12])),
         DataConfig::Textures(TexturesConfig::sample(draws)),
         DataConfig::Shapes(ShapesConfig::sample(draws)),
         DataConfig::CaptionedShapes(CaptionedShapesConfig::sample(draws)),

@@ -6,8 +6,6 @@
 //! (as the two sides of an antithetic pair do): the second request for a batch belongs to the second run, and so on. A
 //! gradient that is not finite ends the memory of its run, so that a run that diverges leaves nothing behind.
 
-use std::collections::VecDeque;
-
 use velo_optimizer::ParamLayout;
 
 use super::disguised_gradients::GradientDisguise;
@@ -17,20 +15,47 @@ use crate::task::Batch;
 pub(super) struct Delay {
     steps: usize,
     runs: Vec<Run>,
+    /// Runs that are over: the next ones take their memory.
+    idle: Vec<Run>,
     /// The batch of the last call, and how many runs have asked for it.
     last: Option<(Batch, usize)>,
 }
 
-/// The newest gradients of one run, oldest first, at most `steps + 1`.
+/// The newest gradients of one run, at most `steps + 1`.
+#[derive(Default)]
 struct Run {
-    grads: VecDeque<Vec<f32>>,
+    /// A ring, made longer until it holds `steps + 1` gradients.
+    ring: Vec<Vec<f32>>,
+    oldest: usize,
+    held: usize,
     /// The batch that continues the run.
-    next: Batch,
+    next: Option<Batch>,
+}
+
+impl Run {
+    fn forget(&mut self) {
+        (self.oldest, self.held) = (0, 0);
+    }
+
+    /// Keeps a copy of `grads`, in place of the oldest gradient if `most` are held.
+    fn push(&mut self, grads: &[f32], most: usize) {
+        if self.held == most {
+            self.oldest = (self.oldest + 1) % most;
+            self.held -= 1;
+        }
+        let place = (self.oldest + self.held) % most;
+        match self.ring.get_mut(place) {
+            Some(kept) => kept.copy_from_slice(grads),
+            // The ring is filled from its start, so this is the place behind its end.
+            None => self.ring.push(grads.to_vec()),
+        }
+        self.held += 1;
+    }
 }
 
 impl Delay {
     pub(super) fn new(steps: usize) -> Self {
-        Self { steps, runs: Vec::new(), last: None }
+        Self { steps, runs: Vec::new(), idle: Vec::new(), last: None }
     }
 }
 
@@ -48,22 +73,21 @@ impl GradientDisguise for Delay {
         self.last = Some((batch, turn));
         if turn == 0 {
             // Runs that did not ask for the batch before are over.
-            self.runs.retain(|run| run.next == batch);
+            self.idle.extend(self.runs.extract_if(.., |run| run.next != Some(batch)));
         }
         if self.runs.len() <= turn {
-            self.runs.push(Run { grads: VecDeque::new(), next: batch });
+            let mut run = self.idle.pop().unwrap_or_default();
+            run.forget();
+            self.runs.push(run);
         }
         let run = &mut self.runs[turn];
-        run.next = following(batch);
+        run.next = Some(following(batch));
         if grads.iter().any(|gradient| !gradient.is_finite()) {
-            run.grads.clear();
+            run.forget();
             return;
         }
-        let mut newest = if run.grads.len() > self.steps { run.grads.pop_front() } else { None }.unwrap_or_default();
-        newest.clear();
-        newest.extend_from_slice(grads);
-        run.grads.push_back(newest);
-        grads.copy_from_slice(&run.grads[0]);
+        run.push(grads, self.steps + 1);
+        grads.copy_from_slice(&run.ring[run.oldest]);
     }
 }
 

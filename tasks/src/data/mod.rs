@@ -38,6 +38,7 @@ pub(crate) use files::read_small_file;
 pub use files::{CifarConfig, CifarKind, CsvConfig, CsvTarget, IdxConfig, ImageFolderConfig, TextConfig};
 pub use images::{BlobsConfig, CaptionedShapesConfig, GlyphsConfig, ShapeTarget, ShapesConfig, TexturesConfig};
 pub use procedural::RowCount;
+pub(crate) use procedural::sample_label_noise;
 pub use sequences::{
     AutomatonConfig, BracketsConfig, GrammarConfig, MarkovConfig, ModularArithmeticConfig, Operation, RecallConfig,
     RecallKind,

@@ -18,6 +18,7 @@ use super::TaskFamily;
 use crate::config::TaskConfig;
 use crate::data::{
     DataConfig, GaussianMixtureConfig, GlyphsConfig, ParityConfig, RowCount, TeacherConfig, TeacherTarget,
+    sample_label_noise,
 };
 use crate::models::{Activation, Loss, MlpConfig, ModelConfig, Normalisation, VariationalConfig};
 use crate::rng::{Draws, stream_number};
@@ -59,8 +60,8 @@ impl TaskFamily for MlpTeacher {
             hidden: draws.log_uniform_integer(4, 32),
             outputs,
             target,
-            rows: row_count(&mut draws),
-            label_noise: label_noise(&mut draws, largest_noise),
+            rows: RowCount::sample(&mut draws),
+            label_noise: sample_label_noise(&mut draws, largest_noise),
         };
         let model = mlp(&mut draws, |draws| draws.choose([1.0, 0.1, 0.0]));
         task(self, DataConfig::Teacher(data), model, loss, &mut draws)
@@ -224,14 +225,6 @@ pub(super) fn width(draws: &mut Draws) -> usize {
     if draws.chance(0.05) { 128 } else { draws.log_uniform_integer(8, 64) }
 }
 
-fn row_count(draws: &mut Draws) -> RowCount {
-    if draws.chance(0.2) { RowCount::Fresh } else { RowCount::Fixed(draws.log_uniform_integer(100, 4096)) }
-}
-
-fn label_noise(draws: &mut Draws, largest: f64) -> f32 {
-    if draws.chance(0.5) { 0.0 } else { draws.uniform(0.0, largest) as f32 }
-}
-
 fn mixture(draws: &mut Draws) -> GaussianMixtureConfig {
     GaussianMixtureConfig {
         seed: draws.bits(),
@@ -239,22 +232,14 @@ fn mixture(draws: &mut Draws) -> GaussianMixtureConfig {
         classes: draws.log_uniform_integer(2, 10),
         clusters: draws.log_uniform_integer(1, 4),
         separation: draws.log_uniform(0.3, 1.5) as f32,
-        rows: row_count(draws),
-        label_noise: label_noise(draws, 0.2),
+        rows: RowCount::sample(draws),
+        label_noise: sample_label_noise(draws, 0.2),
     }
 }
 
+/// Six or eight pixels wide.
 fn glyphs(draws: &mut Draws) -> GlyphsConfig {
-    GlyphsConfig {
-        seed: draws.bits(),
-        side: draws.choose([6, 8, 8]),
-        classes: draws.log_uniform_integer(2, 10),
-        strokes: draws.choose([1, 2, 3]),
-        warp: draws.uniform(0.1, 1.0) as f32,
-        pixel_noise: draws.uniform(0.0, 0.4) as f32,
-        rows: row_count(draws),
-        label_noise: label_noise(draws, 0.2),
-    }
+    GlyphsConfig::sample(draws, [6, 8, 8])
 }
 
 #[cfg(test)]

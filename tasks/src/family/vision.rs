@@ -27,7 +27,7 @@ pub(super) struct Images {
 pub(super) fn images(draws: &mut Draws) -> Images {
     match draws.choose([0, 1, 2]) {
         0 => {
-            let config = GlyphsConfig::sample(draws);
+            let config = GlyphsConfig::sample(draws, [6, 8, 8, 12]);
             Images { side: config.side, channels: 1, data: DataConfig::Glyphs(config) }
         }
         1 => {

@@ -1,6 +1,6 @@
 //! Products of small matrices: `C = A B + start`, over panels of sixteen columns of `B`.
 //!
-//! A tile of `ROWS × 16` sums stays in registers over a block of `k`; every element of `C` is one sum in the order of `k`,
+//! A tile of `ROWS × 16` sums, or twice as wide, stays in registers over a block of `k`; every element of `C` is one sum in the order of `k`,
 //! whatever the tile and the block. Panels are read where `B` lies if its rows are contiguous and small enough to stay in
 //! the nearest cache; otherwise they are packed: for each `k`, the sixteen values `B[k, 16 p ..]` side by side. The last
 //! panel is filled up with anything, to eight columns if they are enough: what comes of it is not stored.
@@ -285,104 +285,129 @@ pub(crate) fn multiply<T: Real, I: Instructions, const ROWS: usize>(
     let Panels { depth, columns, whole, panel_stride, row_stride, last } = right;
     assert_eq!(left.columns, depth);
     assert!(left.rows == 0 || out.len() >= (left.rows - 1) * out_stride + columns);
-    for first in (0..columns / PANEL * PANEL).step_by(PANEL) {
-        let panel = Panel { values: &whole[first / PANEL * panel_stride..], row_stride, first, width: PANEL };
-        rows::<T, I, ROWS, PANEL>(out, out_stride, left, panel, start);
+    let paired = if I::PAIRS { columns / (2 * PANEL) * (2 * PANEL) } else { 0 };
+    let whole_panel = |first: usize| Panel {
+        values: &whole[first / PANEL * panel_stride..],
+        row_stride,
+        panel_stride,
+        first,
+        width: PANEL,
+    };
+    for first in (0..paired).step_by(2 * PANEL) {
+        rows::<T, I, ROWS, 2, PANEL>(out, out_stride, left, whole_panel(first), start);
+    }
+    for first in (paired..columns / PANEL * PANEL).step_by(PANEL) {
+        rows::<T, I, ROWS, 1, PANEL>(out, out_stride, left, whole_panel(first), start);
     }
     let width = columns % PANEL;
     let first = columns - width;
     if width > HALF {
-        let panel = Panel { values: last, row_stride: PANEL, first, width };
-        rows::<T, I, ROWS, PANEL>(out, out_stride, left, panel, start);
+        let panel = Panel { values: last, row_stride: PANEL, panel_stride, first, width };
+        rows::<T, I, ROWS, 1, PANEL>(out, out_stride, left, panel, start);
     } else if width > 0 {
-        let panel = Panel { values: last, row_stride: HALF, first, width };
-        rows::<T, I, HALF_ROWS, HALF>(out, out_stride, left, panel, start);
+        let panel = Panel { values: last, row_stride: HALF, panel_stride, first, width };
+        rows::<T, I, HALF_ROWS, 1, HALF>(out, out_stride, left, panel, start);
     }
 }
 
-/// One panel: the columns from `first` on, `width` of them.
+/// One panel: the columns from `first` on, `width` of them; or the first of two whole ones.
 #[derive(Clone, Copy)]
 struct Panel<'a, T> {
     values: &'a [T],
     row_stride: usize,
+    /// Elements from here to the next panel.
+    panel_stride: usize,
     first: usize,
     width: usize,
 }
 
-/// All rows of the product over one panel of `W` columns.
+/// All rows of the product over `P` panels of `W` columns.
 #[inline(always)]
-fn rows<T: Real, I: Instructions, const ROWS: usize, const W: usize>(
+fn rows<T: Real, I: Instructions, const ROWS: usize, const P: usize, const W: usize>(
     out: &mut [T],
     out_stride: usize,
     left: Matrix<'_, T>,
     panel: Panel<'_, T>,
     start: Start<'_, T>,
 ) {
-    let mut start_row = [T::ZERO; W];
+    let mut start_row = [[T::ZERO; W]; P];
     if let Start::Row(start) = start {
-        start_row[..panel.width].copy_from_slice(&start[panel.first..][..panel.width]);
+        for (p, row) in start_row.iter_mut().enumerate() {
+            row[..panel.width].copy_from_slice(&start[panel.first + p * W..][..panel.width]);
+        }
     }
     let add = matches!(start, Start::Output);
     let mut row = 0;
     // One or two rows alone wait for their sums; they are better off in smaller tiles with the rows before them.
     while left.rows - row == ROWS || left.rows - row > ROWS + 2 {
         let out = &mut out[row * out_stride + panel.first..];
-        row += tile::<T, I, ROWS, W>(out, out_stride, left, row, panel, start_row, add);
+        row += tile::<T, I, ROWS, P, W>(out, out_stride, left, row, panel, start_row, add);
     }
     while row < left.rows {
         let out = &mut out[row * out_stride + panel.first..];
         row += match left.rows - row {
-            1 => tile::<T, I, 1, W>(out, out_stride, left, row, panel, start_row, add),
-            2 => tile::<T, I, 2, W>(out, out_stride, left, row, panel, start_row, add),
-            3 => tile::<T, I, 3, W>(out, out_stride, left, row, panel, start_row, add),
-            _ => tile::<T, I, 4, W>(out, out_stride, left, row, panel, start_row, add),
+            1 => tile::<T, I, 1, P, W>(out, out_stride, left, row, panel, start_row, add),
+            2 => tile::<T, I, 2, P, W>(out, out_stride, left, row, panel, start_row, add),
+            3 => tile::<T, I, 3, P, W>(out, out_stride, left, row, panel, start_row, add),
+            _ => tile::<T, I, 4, P, W>(out, out_stride, left, row, panel, start_row, add),
         };
     }
 }
 
 /// `R` rows of the product, from `row` on; gives `R`.
 #[inline(always)]
-fn tile<T: Real, I: Instructions, const R: usize, const W: usize>(
+fn tile<T: Real, I: Instructions, const R: usize, const P: usize, const W: usize>(
     out: &mut [T],
     out_stride: usize,
     left: Matrix<'_, T>,
     row: usize,
     panel: Panel<'_, T>,
-    start: [T; W],
+    start: [[T; W]; P],
     add: bool,
 ) -> usize {
     let Matrix { values, columns: depth, row_stride, column_stride, .. } = left;
     let width = panel.width;
     if let Some(last) = depth.checked_sub(1) {
         assert!((row + R - 1) * row_stride + last * column_stride < values.len());
-        assert!(last * panel.row_stride + W <= panel.values.len());
+        assert!((P - 1) * panel.panel_stride + last * panel.row_stride + W <= panel.values.len());
     }
     let mut sums = [start; R];
     if add {
         for (r, sums) in sums.iter_mut().enumerate() {
-            let mut row = [T::ZERO; W];
-            copy_short(&mut row, &out[r * out_stride..][..width]);
-            *sums = row;
+            for (p, sums) in sums.iter_mut().enumerate() {
+                let mut row = [T::ZERO; W];
+                copy_short(&mut row, &out[r * out_stride + p * W..][..width]);
+                *sums = row;
+            }
         }
     }
     for k in 0..depth {
-        // SAFETY: the last row, asserted above to be in bounds, lies behind this one.
-        let right = unsafe { &*panel.values.as_ptr().add(k * panel.row_stride).cast::<[T; W]>() };
+        let mut right = [&start[0]; P];
+        for (p, right) in right.iter_mut().enumerate() {
+            let first = p * panel.panel_stride + k * panel.row_stride;
+            // SAFETY: the last row of the last panel, asserted above to be in bounds, lies behind this one.
+            *right = unsafe { &*panel.values.as_ptr().add(first).cast::<[T; W]>() };
+        }
         for (r, sums) in sums.iter_mut().enumerate() {
             // SAFETY: r < R and k < depth, so the index is at most the one asserted above to be in bounds.
             let factor = unsafe { *values.get_unchecked((row + r) * row_stride + k * column_stride) };
-            T::add_scaled::<I, W>(sums, factor, right);
+            for (sums, right) in sums.iter_mut().zip(&right) {
+                T::add_scaled::<I, W>(sums, factor, right);
+            }
         }
     }
-    if width == W {
+    if P > 1 || width == W {
         for (r, sums) in sums.iter().enumerate() {
-            *out[r * out_stride..].first_chunk_mut().expect("a tile lies inside the output") = *sums;
+            for (p, sums) in sums.iter().enumerate() {
+                let out = out[r * out_stride + p * W..].first_chunk_mut();
+                *out.expect("a tile lies inside the output") = *sums;
+            }
         }
     } else {
         // By way of a second array: the sums themselves would not stay in registers if a length that varies cut them.
         let mut rows = [[T::ZERO; W]; R];
         for (row, sums) in rows.iter_mut().zip(&sums) {
-            *row = *sums;
+            *row = sums[0];
         }
         for (r, row) in rows.iter().enumerate() {
             copy_short(&mut out[r * out_stride..], &row[..width]);

@@ -13,6 +13,10 @@ pub(crate) const LANES: usize = 16;
 
 /// An instruction set, as far as kernels can tell.
 pub(crate) trait Instructions {
+    /// Whether a tile of a matrix product has room for two vectors of [`LANES`] in every row. With one, each multiplication has to
+    /// load its factor; with two, half as many loads are left, and they no longer set the pace.
+    const PAIRS: bool = false;
+
     /// `a · b + c`, rounded once where that is one instruction.
     fn multiply_add(a: f32, b: f32, c: f32) -> f32;
 
@@ -108,6 +112,8 @@ mod x86 {
     struct Avx2;
 
     impl Instructions for Avx512 {
+        const PAIRS: bool = true;
+
         #[inline(always)]
         fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
             a.mul_add(b, c)

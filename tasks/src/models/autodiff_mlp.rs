@@ -6,7 +6,7 @@ use velo_optimizer::ParamLayout;
 use super::model_task::Engine;
 use super::{Activation, Loss, ModelConfig, Normalisation};
 use crate::Error;
-use crate::autodiff::{Bridge, Matrix};
+use crate::autodiff::{Bridge, Matrix, count_correct};
 use crate::graph::{Examples, Score};
 
 /// What outputs are compared with.
@@ -77,10 +77,8 @@ impl AutodiffMlp {
         let constant = |values: &[f32]| self.bridge.constant(values, examples.len(), self.outputs);
         match self.comparison {
             Comparison::CrossEntropy => {
-                let mut one_hot = vec![0.0; examples.len() * self.outputs];
-                let labels = examples.labels.iter().enumerate();
-                labels.for_each(|(row, &label)| one_hot[row * self.outputs + label as usize] = 1.0);
-                cross_entropy_with_logits_loss(outputs, constant(&one_hot))
+                let labels = examples.labels.iter().map(|&label| label as usize);
+                cross_entropy_with_logits_loss(outputs, self.bridge.one_hot(labels, self.outputs))
             }
             Comparison::SquaredError => mse_loss(outputs, constant(examples.values)),
             Comparison::Huber => huber_loss(outputs, constant(examples.values), 1.0),
@@ -93,11 +91,13 @@ impl AutodiffMlp {
     }
 }
 
-fn unsupported(model: &ModelConfig) -> Error {
-    Error::invalid("model", format!("{model:?}"), "a plain MLP, for the autodiff backend")
+/// What this backend says to any other model.
+pub(super) fn unsupported(model: &ModelConfig) -> Error {
+    Error::invalid("model", format!("{model:?}"), "a plain MLP or a transformer, for the autodiff backend")
 }
 
-fn apply<T: Tape<f32, Cpu> + Merge<T>>(activation: Activation, x: Matrix<T>) -> Matrix<T> {
+/// `φ(x)`.
+pub(super) fn apply<T: Tape<f32, Cpu> + Merge<T>>(activation: Activation, x: Matrix<T>) -> Matrix<T> {
     match activation {
         Activation::Relu => x.relu(),
         Activation::Tanh => x.tanh(),
@@ -118,15 +118,13 @@ impl Engine for AutodiffMlp {
     fn score(&mut self, params: &[f32], examples: Examples<'_, f32>) -> Score {
         self.bridge.set_params(params);
         let outputs = self.forward(self.inputs(examples));
-        let rows = outputs.as_vec();
-        let largest = |row: &[f32]| (1..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best });
+        let labels = examples.labels.iter().map(|&label| label as usize);
+        let correct = count_correct(&outputs, labels);
         let loss = f64::from(self.loss(outputs, examples).array());
-        if self.comparison != Comparison::CrossEntropy {
-            return Score { loss, ..Score::default() };
+        match self.comparison {
+            Comparison::CrossEntropy => Score { loss, correct, counted: examples.len() },
+            _ => Score { loss, ..Score::default() },
         }
-        let rows = rows.chunks_exact(self.outputs).zip(examples.labels);
-        let correct = rows.filter(|(row, label)| largest(row) == **label as usize).count();
-        Score { loss, correct, counted: examples.len() }
     }
 
     fn flops(&self, _: usize) -> Option<u64> {

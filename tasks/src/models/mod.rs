@@ -4,6 +4,7 @@
 //! the data, and `model_task` makes a task of it.
 
 mod autodiff_mlp;
+mod autodiff_transformer;
 #[cfg(test)]
 mod conformance;
 mod convolutional;
@@ -83,7 +84,8 @@ pub enum Backend {
     /// Forward and backward passes written by hand.
     #[default]
     Graph,
-    /// The autodiff library, for plain MLPs: several times slower, and the oracle of the tests.
+    /// The autodiff library, for plain MLPs, causal language models and vision transformers: several times slower, and the oracle of
+    /// the tests.
     Autodiff,
 }
 

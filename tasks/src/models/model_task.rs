@@ -5,6 +5,7 @@ use std::sync::Arc;
 use velo_optimizer::{FlushDenormals, ParamLayout};
 
 use super::autodiff_mlp::AutodiffMlp;
+use super::autodiff_transformer::AutodiffTransformer;
 use super::{Backend, Loss, ModelConfig};
 use crate::Error;
 use crate::data::{Dataset, InputKind, Rows, TargetKind};
@@ -95,11 +96,15 @@ impl ModelTask {
         batch_size: usize,
         backend: Backend,
     ) -> Result<Self, Error> {
-        let most_rows = batch_size.max(EVALUATION_ROWS);
+        // Every further row of a batch makes a contrast harder: its evaluation has to be in batches like those of training.
+        let most_rows = if loss.contrast().is_some() { batch_size } else { batch_size.max(EVALUATION_ROWS) };
         let (graph, layout, initials) = graph::<f32>(model, loss, &data, most_rows)?;
         let engine: Box<dyn Engine> = match backend {
             Backend::Graph => Box::new(graph),
-            Backend::Autodiff => Box::new(AutodiffMlp::new(&layout, model, loss)?),
+            Backend::Autodiff => match model {
+                ModelConfig::Mlp(_) => Box::new(AutodiffMlp::new(&layout, model, loss)?),
+                _ => Box::new(AutodiffTransformer::new(&layout, model, loss, data.input_kind())?),
+            },
         };
         Ok(Self {
             name: name.to_owned(),

@@ -2,14 +2,15 @@
 
 use clap::Args;
 use velo_tasks::cost::{Peak, Workload, gradient_seconds};
+use velo_tasks::data::DataConfig;
 use velo_tasks::family::families;
-use velo_tasks::models::Backend;
+use velo_tasks::models::{Backend, Loss, ModelConfig, TransformerConfig, VisionTransformerConfig};
 use velo_tasks::{TaskConfig, worker};
 
 use crate::table::{Table, thousands};
 use crate::{print, source};
 
-/// Fixed tasks that are timed besides the families: those that bars are set for.
+/// Fixed tasks that are timed besides the families; the first one is the MLP of 64-32-10 units that a bar is set for.
 const FIXED: [&str; 6] = [
     "digits_mlp",
     "digits_tanh_deep",
@@ -24,7 +25,7 @@ const FIXED: [&str; 6] = [
 #[command(
     after_help = "One thread, the fastest of several repetitions; batches are included. Operations are those of matrix products:
 three passes, a multiplication and an addition each. A dash stands where nothing is counted, or where the library's path does not
-exist (it has plain MLPs)."
+exist (it has plain MLPs, causal language models and vision transformers)."
 )]
 pub struct Arguments {
     /// Tasks in place of the usual ones, as `tasks show` names them.
@@ -75,9 +76,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     print(&table.to_text())
 }
 
-/// Fixed tasks, and the middle one of some draws of each family.
+/// The vision transformer that a bar is set for, and no fixed task is: two blocks of 64 on sixteen patches.
+fn wide_vision_transformer() -> TaskConfig {
+    let transformer = TransformerConfig { blocks: 2, width: 64, heads: 4, hidden: 256, ..TransformerConfig::default() };
+    TaskConfig {
+        name: "two blocks of 64, 16 patches".to_owned(),
+        data: DataConfig::Digits,
+        model: ModelConfig::VisionTransformer(VisionTransformerConfig { patch: 2, transformer }),
+        loss: Loss::SoftmaxCrossEntropy,
+        batch_size: 32,
+        augmentations: Vec::new(),
+    }
+}
+
+/// Fixed tasks, the vision transformer of the bar, and the middle one of some draws of each family.
 fn usual(draws: u64) -> anyhow::Result<Vec<Timed>> {
     let mut timed = named(&FIXED.map(str::to_owned))?;
+    let wide = wide_vision_transformer();
+    timed.push(time(wide.name.clone(), wide)?);
     for family in families() {
         eprintln!("timing {}", family.name());
         let mut of_family = Vec::new();
@@ -103,6 +119,6 @@ fn time(name: String, config: TaskConfig) -> anyhow::Result<Timed> {
 fn autodiff_seconds(config: &TaskConfig) -> Option<f64> {
     let mut task = config.build_with(Backend::Autodiff).ok()?;
     // Models that are no graphs ignore the backend.
-    let is_graph = config.data != velo_tasks::data::DataConfig::None;
+    let is_graph = config.data != DataConfig::None;
     is_graph.then(|| gradient_seconds(task.as_mut()))
 }

@@ -66,9 +66,8 @@ impl IllConditionedConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let fewest = if self.target == TeacherTarget::Class { 2 } else { 1 };
         check_range("data.inputs", self.inputs, 2..=1024)?;
-        check_range("data.outputs", self.outputs, fewest..=MAX_OUTPUTS)?;
+        check_range("data.outputs", self.outputs, self.target.fewest_outputs()..=MAX_OUTPUTS)?;
         check_range("data.exponent", self.exponent, 0.0..=4.0)?;
         check_range("data.label_noise", self.label_noise, 0.0..=1.0)?;
         self.rows.check("data.rows", self.inputs + self.outputs)
@@ -76,11 +75,7 @@ impl IllConditionedConfig {
 
     /// What a row holds.
     pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
-        let target = match self.target {
-            TeacherTarget::Class => TargetKind::Class(self.outputs),
-            TeacherTarget::Values => TargetKind::Values(self.outputs),
-        };
-        (InputKind::Features(self.inputs), target)
+        (InputKind::Features(self.inputs), self.target.kind(self.outputs))
     }
 
     pub(crate) fn generate(&self) -> Dataset {

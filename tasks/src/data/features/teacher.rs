@@ -28,6 +28,24 @@ pub enum TeacherTarget {
     Values,
 }
 
+impl TeacherTarget {
+    /// Outputs that a teacher needs to have something to tell.
+    pub(super) fn fewest_outputs(self) -> usize {
+        match self {
+            Self::Class => 2,
+            Self::Values => 1,
+        }
+    }
+
+    /// What there is to predict of that many outputs.
+    pub(super) fn kind(self, outputs: usize) -> TargetKind {
+        match self {
+            Self::Class => TargetKind::Class(outputs),
+            Self::Values => TargetKind::Values(outputs),
+        }
+    }
+}
+
 /// A random teacher.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -57,21 +75,16 @@ impl Default for TeacherConfig {
 
 impl TeacherConfig {
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let fewest = if self.target == TeacherTarget::Class { 2 } else { 1 };
         check_range("data.inputs", self.inputs, 1..=1024)?;
         check_range("data.hidden", self.hidden, 1..=1024)?;
-        check_range("data.outputs", self.outputs, fewest..=1000)?;
+        check_range("data.outputs", self.outputs, self.target.fewest_outputs()..=1000)?;
         check_range("data.label_noise", self.label_noise, 0.0..=1.0)?;
         self.rows.check("data.rows", self.inputs + self.outputs)
     }
 
     /// What a row holds.
     pub(crate) fn kinds(&self) -> (InputKind, TargetKind) {
-        let target = match self.target {
-            TeacherTarget::Class => TargetKind::Class(self.outputs),
-            TeacherTarget::Values => TargetKind::Values(self.outputs),
-        };
-        (InputKind::Features(self.inputs), target)
+        (InputKind::Features(self.inputs), self.target.kind(self.outputs))
     }
 
     pub(crate) fn generate(&self) -> Dataset {

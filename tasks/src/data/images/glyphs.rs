@@ -53,11 +53,11 @@ impl Default for GlyphsConfig {
 }
 
 impl GlyphsConfig {
-    /// A configuration of random difficulty, 6 to 12 pixels wide.
-    pub fn sample(draws: &mut Draws) -> Self {
+    /// A configuration of random difficulty, with one of these sides.
+    pub fn sample<const N: usize>(draws: &mut Draws, sides: [usize; N]) -> Self {
         Self {
             seed: draws.bits(),
-            side: draws.choose([6, 8, 8, 12]),
+            side: draws.choose(sides),
             classes: draws.log_uniform_integer(2, 10),
             strokes: draws.choose([1, 2, 3]),
             warp: draws.uniform(0.1, 1.0) as f32,

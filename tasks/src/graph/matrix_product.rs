@@ -285,7 +285,6 @@ pub(crate) fn multiply<T: Real, I: Instructions, const ROWS: usize>(
     let Panels { depth, columns, whole, panel_stride, row_stride, last } = right;
     assert_eq!(left.columns, depth);
     assert!(left.rows == 0 || out.len() >= (left.rows - 1) * out_stride + columns);
-    let paired = if I::PAIRS { columns / (2 * PANEL) * (2 * PANEL) } else { 0 };
     let whole_panel = |first: usize| Panel {
         values: &whole[first / PANEL * panel_stride..],
         row_stride,
@@ -293,8 +292,13 @@ pub(crate) fn multiply<T: Real, I: Instructions, const ROWS: usize>(
         first,
         width: PANEL,
     };
-    for first in (0..paired).step_by(2 * PANEL) {
-        rows::<T, I, ROWS, 2, PANEL>(out, out_stride, left, whole_panel(first), start);
+    let mut paired = 0;
+    // A branch, which the compiler drops with all that is in it where there are no pairs: a loop over nothing would be compiled.
+    if I::PAIRS {
+        paired = columns / (2 * PANEL) * (2 * PANEL);
+        for first in (0..paired).step_by(2 * PANEL) {
+            rows::<T, I, ROWS, 2, PANEL>(out, out_stride, left, whole_panel(first), start);
+        }
     }
     for first in (paired..columns / PANEL * PANEL).step_by(PANEL) {
         rows::<T, I, ROWS, 1, PANEL>(out, out_stride, left, whole_panel(first), start);

@@ -1,9 +1,8 @@
 //! The weights that come with the crate.
 //!
-//! The file `pretrained/paced.safetensors` holds weights of the [paced](crate::PacedConfig) architecture. **It is a
-//! first version**: the per-parameter network is the one that the record `results/2026-11-24-quick-celo2` meta-trained
-//! in two and a half minutes, under the architecture's fixed pace and decay; the head has not been trained and is
-//! silent. The facts are in the file: `LearnedWeights::pretrained().provenance()`.
+//! The file `pretrained/paced.safetensors` holds weights of the [paced](crate::PacedConfig) architecture, meta-trained on
+//! procedural tasks of twenty families: the snapshot that validation chose in `results/2026-11-26-long-paced`, where its
+//! scores stand. The facts are in the file: `LearnedWeights::pretrained().provenance()`.
 
 use crate::{Error, LearnedOptimizer, LearnedWeights, Optimizer, ParamLayout};
 

@@ -338,3 +338,35 @@ fn averages_in_bfloat16_take_half_the_room_and_lead_to_the_same_place() {
     assert!(full < 10.0 && half < 10.0, "{full} and {half}");
     assert_ne!(full, half);
 }
+
+/// The larger over the smaller singular value of the change that a step makes to a matrix of two columns whose gradient is
+/// nearly of rank one.
+fn spread(orthogonalize: bool) -> f32 {
+    let layout = ParamLayout::new([("w", vec![5, 2])]).unwrap();
+    let config = PacedConfig { orthogonalize, ..without_decay() };
+    let weights = LearnedWeights::new(Architecture::Paced(config.clone()), theta(&config, &[])).unwrap();
+    let mut optimizer = LearnedOptimizer::new(&layout, weights).unwrap();
+    let mut params = vec![0.0; 10];
+    let mut before = params.clone();
+    // Both columns have nearly the same gradient.
+    for step in 0..20 {
+        let row = |index: usize| 1.0 + hashed(index / 2, 7);
+        let grads: Vec<f32> = (0..10).map(|index| row(index) + 0.3 * hashed(index, step)).collect();
+        before.copy_from_slice(&params);
+        optimizer.step(&mut params, &grads, 1.0).unwrap();
+    }
+    let change: Vec<f32> = params.iter().zip(&before).map(|(new, old)| new - old).collect();
+    let product = |a: usize, b: usize| (0..5).map(|row| change[2 * row + a] * change[2 * row + b]).sum::<f32>();
+    let (half_trace, determinant) =
+        ((product(0, 0) + product(1, 1)) / 2.0, product(0, 0) * product(1, 1) - product(0, 1).powi(2));
+    let root = (half_trace * half_trace - determinant).max(0.0).sqrt();
+    ((half_trace + root) / (half_trace - root)).sqrt()
+}
+
+#[test]
+fn an_orthogonalised_step_moves_a_matrix_alike_in_all_directions() {
+    // Newton–Schulz leaves singular values between about 0.7 and 1.2.
+    let (plain, orthogonal) = (spread(false), spread(true));
+    assert!(orthogonal < 1.8, "{orthogonal}");
+    assert!(plain > 3.0, "{plain}");
+}

@@ -45,6 +45,18 @@ pub enum Error {
     /// The optimizer refused a step.
     #[error(transparent)]
     Optimizer(#[from] velo_optimizer::Error),
+    /// A training run took longer than it was given.
+    #[error("stopped after {seconds:.1} s at step {step} of {steps}: the limit of a run is {limit:.1} s")]
+    OutOfTime {
+        /// Seconds so far.
+        seconds: f64,
+        /// Seconds that were given.
+        limit: f64,
+        /// Steps done.
+        step: u64,
+        /// Steps planned.
+        steps: u64,
+    },
     /// No thread could be started for a worker.
     #[error("cannot start a worker thread: {0}")]
     Worker(#[from] rayon::ThreadPoolBuildError),

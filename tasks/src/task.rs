@@ -10,8 +10,10 @@ use velo_optimizer::ParamLayout;
 pub enum Split {
     /// Rows that are trained on.
     Train,
-    /// Held-out rows, never trained on.
+    /// Held-out rows, never trained on: settings and checkpoints are chosen by them.
     Validation,
+    /// Other held-out rows, by which nothing is ever chosen.
+    Test,
 }
 
 /// Names one batch: the rows are a pure function of these three values.

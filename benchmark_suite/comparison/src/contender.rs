@@ -1,45 +1,107 @@
 //! What is compared: optimizers, each with the settings that it may be tuned over.
 
-use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use velo_optimizer::{Optimizer, OptimizerConfig, ParamLayout, Schedule};
 
-use crate::Error;
 use crate::trial::Metric;
+use crate::{Error, fingerprint};
+
+/// Where an optimizer comes from: a configuration of this workspace, or code of a user's own.
+pub trait OptimizerSource: Debug + Send + Sync {
+    /// A new optimizer for parameters of that layout.
+    ///
+    /// # Errors
+    /// Whatever makes the optimizer impossible.
+    fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error>;
+
+    /// A text that two sources share only if they build the same optimizer, the contents of files of weights included.
+    /// It is part of the key under which finished trials are kept.
+    ///
+    /// # Errors
+    /// When a file of weights cannot be read.
+    fn fingerprint(&self) -> Result<String, Error>;
+
+    /// The learning rate, or what stands for it.
+    fn learning_rate(&self) -> Option<f32>;
+}
+
+impl OptimizerSource for OptimizerConfig {
+    fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
+        Ok(Self::build(self, layout)?)
+    }
+
+    fn fingerprint(&self) -> Result<String, Error> {
+        fingerprint::of_optimizer(self)
+    }
+
+    fn learning_rate(&self) -> Option<f32> {
+        Some(Self::learning_rate(self))
+    }
+}
 
 /// One way to run an optimizer: the rule, its schedule, and what overrides the rule's own choices.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Setting {
     /// Short name, unique within its contender, such as `rate 0.003`.
     pub label: String,
     /// The rule with its hyper-parameters.
-    pub optimizer: OptimizerConfig,
-    /// Schedule over the steps of the trial.
-    #[serde(default)]
+    pub optimizer: Arc<dyn OptimizerSource>,
+    /// Schedule over the declared horizon.
     pub schedule: Schedule,
     /// Replaces the rule's coefficient of decoupled weight decay.
-    #[serde(default)]
     pub weight_decay: Option<f32>,
     /// Replaces the native step multiplier, `1`.
-    #[serde(default)]
     pub step_multiplier: Option<f32>,
+    /// What the optimizer is told about the number of steps.
+    pub horizon: Declared,
+}
+
+/// What an optimizer is told about the number of steps.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Declared {
+    /// The truth.
+    #[default]
+    True,
+    /// This multiple of the truth.
+    Scaled(f64),
+    /// Nothing.
+    Hidden,
+}
+
+impl Declared {
+    /// What is declared of `steps` steps.
+    pub fn horizon(self, steps: u64) -> Option<u64> {
+        match self {
+            Self::True => Some(steps),
+            Self::Scaled(factor) => Some(((steps as f64 * factor).round() as u64).max(1)),
+            Self::Hidden => None,
+        }
+    }
 }
 
 impl Setting {
     /// An optimizer with its own weight decay and step multiplier.
     pub fn new(label: impl Into<String>, optimizer: OptimizerConfig, schedule: Schedule) -> Self {
-        Self { label: label.into(), optimizer, schedule, weight_decay: None, step_multiplier: None }
+        Self::from_source(label, Arc::new(optimizer), schedule)
     }
 
-    /// The optimizer for parameters of that layout and a run of `horizon` steps.
+    /// The same for an optimizer of any source.
+    pub fn from_source(label: impl Into<String>, optimizer: Arc<dyn OptimizerSource>, schedule: Schedule) -> Self {
+        let (weight_decay, step_multiplier, horizon) = (None, None, Declared::True);
+        Self { label: label.into(), optimizer, schedule, weight_decay, step_multiplier, horizon }
+    }
+
+    /// The optimizer for parameters of that layout and a run of `steps` steps.
     ///
     /// # Errors
     /// [`Error::Optimizer`] for a hyper-parameter outside its domain or weights that cannot be read.
-    pub fn build(&self, layout: &ParamLayout, horizon: u64) -> Result<Box<dyn Optimizer>, Error> {
+    pub fn build(&self, layout: &ParamLayout, steps: u64) -> Result<Box<dyn Optimizer>, Error> {
         self.schedule.check()?;
         let mut optimizer = self.optimizer.build(layout)?;
         optimizer.set_schedule(self.schedule);
-        optimizer.set_horizon(Some(horizon));
+        optimizer.set_horizon(self.horizon.horizon(steps));
         if let Some(coefficient) = self.weight_decay {
             optimizer.set_weight_decay(coefficient);
         }
@@ -48,19 +110,40 @@ impl Setting {
         }
         Ok(optimizer)
     }
+
+    /// A text that two settings share only if they train alike.
+    ///
+    /// # Errors
+    /// When a file of weights cannot be read.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        let Self { label: _, optimizer, schedule, weight_decay, step_multiplier, horizon } = self;
+        let optimizer = optimizer.fingerprint()?;
+        Ok(format!("{optimizer}\n{schedule:?} {weight_decay:?} {step_multiplier:?} {horizon:?}"))
+    }
+
+    /// The learning rate times the step multiplier, where there is a rate.
+    pub fn rate(&self) -> Option<f32> {
+        Some(self.optimizer.learning_rate()? * self.step_multiplier.unwrap_or(1.0))
+    }
+
+    /// Whether both are one and the same setting, under whatever labels.
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.optimizer, &other.optimizer)
+            && self.schedule == other.schedule
+            && self.horizon == other.horizon
+            && (self.weight_decay, self.step_multiplier) == (other.weight_decay, other.step_multiplier)
+    }
 }
 
 /// An optimizer as it stands in a table. With several settings it is tuned: per task, the best one on the tuning
 /// seeds is what the report shows, on other seeds; the number of settings stands beside every score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Contender {
     /// Name in tables and figures.
     pub label: String,
     /// At least one.
     pub settings: Vec<Setting>,
     /// The loss by which its setting is chosen; that of the comparison if there is none.
-    #[serde(default)]
     pub select_by: Option<Metric>,
 }
 
@@ -80,6 +163,11 @@ impl Contender {
         let at_rate =
             |&rate: &f32| Setting::new(format!("rate {rate}"), optimizer.clone().with_learning_rate(rate), schedule);
         Self { label: label.into(), settings: learning_rates.iter().map(at_rate).collect(), select_by: None }
+    }
+
+    /// Whether both choose among the same settings, the very same, as [`selected_by`](Self::selected_by) makes them.
+    pub(crate) fn shares_settings_with(&self, other: &Self) -> bool {
+        self.settings.len() == other.settings.len() && self.settings.iter().zip(&other.settings).all(|(a, b)| a.is(b))
     }
 
     /// The same settings chosen by another loss, under another name: the tuning trials are run once for both.
@@ -133,7 +221,7 @@ mod tests {
         let labels: Vec<&str> = contender.settings.iter().map(|setting| setting.label.as_str()).collect();
         let expected = ["rate 0.001, decay 0", "rate 0.001, decay 0.1", "rate 0.01, decay 0", "rate 0.01, decay 0.1"];
         assert_eq!(labels, expected);
-        assert_eq!(contender.settings[2].optimizer.learning_rate(), 1e-2);
+        assert_eq!(contender.settings[2].rate(), Some(1e-2));
         assert_eq!(contender.settings[1].weight_decay, Some(0.1));
     }
 
@@ -146,5 +234,17 @@ mod tests {
         let optimizer = contender.settings[0].build(&layout, 70).unwrap();
         assert_eq!((optimizer.step_multiplier(), optimizer.horizon(), optimizer.schedule()), (0.5, Some(70), schedule));
         assert_eq!(contender.settings[0].label, "multiplier 0.5");
+    }
+
+    #[test]
+    fn an_optimizer_can_be_told_the_wrong_horizon_or_none() {
+        let layout = ParamLayout::new([("w", vec![3])]).unwrap();
+        let setting = Setting::new("as is", OptimizerConfig::from_name("adamw").unwrap(), Schedule::Constant);
+        let told = |horizon| Setting { horizon, ..setting.clone() }.build(&layout, 70).unwrap().horizon();
+        assert_eq!([Declared::True, Declared::Scaled(0.5), Declared::Hidden].map(told), [Some(70), Some(35), None]);
+        assert_ne!(
+            Setting { horizon: Declared::Hidden, ..setting.clone() }.fingerprint().unwrap(),
+            setting.fingerprint().unwrap()
+        );
     }
 }

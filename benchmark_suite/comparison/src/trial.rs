@@ -17,6 +17,8 @@ pub enum Role {
     Tuning,
     /// To be reported, on a seed that tuning has not seen.
     Report,
+    /// A longer run of the tuned baseline that speed-ups are read from; never part of another score.
+    Envelope,
 }
 
 /// The loss by which settings are chosen and contenders are compared.
@@ -24,8 +26,10 @@ pub enum Role {
 pub enum Metric {
     /// Final mean loss over all training rows.
     TrainLoss,
-    /// Final mean loss over all held-out rows.
+    /// Final mean loss over the held-out rows that settings may be chosen by.
     ValidationLoss,
+    /// Final mean loss over the held-out rows that nothing is chosen by.
+    TestLoss,
 }
 
 impl Metric {
@@ -34,21 +38,25 @@ impl Metric {
         match self {
             Self::TrainLoss => "training loss",
             Self::ValidationLoss => "validation loss",
+            Self::TestLoss => "test loss",
         }
     }
 }
 
 /// One recorded point of a learning curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// Steps done.
     pub step: u64,
     /// Mean of the training batch losses since the point before.
     pub loss: f32,
+    /// Loss over the whole validation split, where it was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f32>,
 }
 
 /// What a finished trial measured. A diverged one has the task's bounded worst losses.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Parameters of the task.
     pub parameters: usize,
@@ -58,26 +66,33 @@ pub struct Measurement {
     pub reference_loss: f32,
     /// Final loss over all training rows.
     pub train_loss: f32,
-    /// Final loss over all held-out rows.
+    /// Final loss over the held-out rows to choose by.
     pub validation_loss: f32,
+    /// Final loss over the held-out rows to report; tables of older versions lack it.
+    pub test_loss: Option<f32>,
     /// Share of training rows classified correctly.
     pub train_accuracy: Option<f32>,
-    /// Share of held-out rows classified correctly.
+    /// Share of validation rows classified correctly.
     pub validation_accuracy: Option<f32>,
+    /// Share of test rows classified correctly.
+    pub test_accuracy: Option<f32>,
     /// The step at which the run diverged.
     pub diverged_at: Option<u64>,
-    /// Wall-clock time with the final evaluation.
+    /// Wall-clock time with all evaluations.
     pub seconds: f64,
+    /// Mean wall-clock time of the optimizer's part of a step; tables of older versions lack it.
+    pub optimizer_seconds: Option<f64>,
     /// The learning curve.
     pub curve: Vec<CurvePoint>,
 }
 
 impl Measurement {
-    /// The loss that `metric` means.
+    /// The loss that `metric` means; NaN where it was not measured.
     pub fn loss(&self, metric: Metric) -> f64 {
         f64::from(match metric {
             Metric::TrainLoss => self.train_loss,
             Metric::ValidationLoss => self.validation_loss,
+            Metric::TestLoss => self.test_loss.unwrap_or(f32::NAN),
         })
     }
 }
@@ -85,7 +100,7 @@ impl Measurement {
 /// A training run: who, on what, with which seed, and how it went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
-    /// Name of the task.
+    /// Name of the problem, which is that of its task where there is one horizon.
     pub task: String,
     /// Label of the contender.
     pub contender: String,
@@ -93,6 +108,8 @@ pub struct Trial {
     pub setting: String,
     /// How many settings the contender may choose from.
     pub settings_tried: usize,
+    /// The setting's learning rate times its step multiplier.
+    pub rate: Option<f32>,
     /// What the trial is for.
     pub role: Role,
     /// Seed of initial parameters and batches.
@@ -128,6 +145,8 @@ struct TrialRow {
     contender: String,
     setting: String,
     settings_tried: usize,
+    #[serde(default)]
+    rate: Option<f32>,
     role: Role,
     seed: u64,
     steps: u64,
@@ -136,10 +155,16 @@ struct TrialRow {
     reference_loss: Option<f32>,
     train_loss: Option<f32>,
     validation_loss: Option<f32>,
+    #[serde(default)]
+    test_loss: Option<f32>,
     train_accuracy: Option<f32>,
     validation_accuracy: Option<f32>,
+    #[serde(default)]
+    test_accuracy: Option<f32>,
     diverged_at: Option<u64>,
     seconds: Option<f64>,
+    #[serde(default)]
+    optimizer_seconds: Option<f64>,
     failure: Option<String>,
 }
 
@@ -149,9 +174,15 @@ struct TrialRow {
 struct CurveRow {
     task: String,
     contender: String,
+    #[serde(default)]
+    setting: Option<String>,
+    #[serde(default)]
+    role: Option<Role>,
     seed: u64,
     step: u64,
     train_loss: f32,
+    #[serde(default)]
+    validation_loss: Option<f32>,
 }
 
 impl From<&Trial> for TrialRow {
@@ -162,6 +193,7 @@ impl From<&Trial> for TrialRow {
             contender: trial.contender.clone(),
             setting: trial.setting.clone(),
             settings_tried: trial.settings_tried,
+            rate: trial.rate,
             role: trial.role,
             seed: trial.seed,
             steps: trial.steps,
@@ -170,10 +202,13 @@ impl From<&Trial> for TrialRow {
             reference_loss: measured.map(|m| m.reference_loss),
             train_loss: measured.map(|m| m.train_loss),
             validation_loss: measured.map(|m| m.validation_loss),
+            test_loss: measured.and_then(|m| m.test_loss),
             train_accuracy: measured.and_then(|m| m.train_accuracy),
             validation_accuracy: measured.and_then(|m| m.validation_accuracy),
+            test_accuracy: measured.and_then(|m| m.test_accuracy),
             diverged_at: measured.and_then(|m| m.diverged_at),
             seconds: measured.map(|m| m.seconds),
+            optimizer_seconds: measured.and_then(|m| m.optimizer_seconds),
             failure: trial.outcome.as_ref().err().cloned(),
         }
     }
@@ -189,10 +224,13 @@ impl TrialRow {
                 reference_loss: self.reference_loss.ok_or("reference_loss")?,
                 train_loss: self.train_loss.ok_or("train_loss")?,
                 validation_loss: self.validation_loss.ok_or("validation_loss")?,
+                test_loss: self.test_loss,
                 train_accuracy: self.train_accuracy,
                 validation_accuracy: self.validation_accuracy,
+                test_accuracy: self.test_accuracy,
                 diverged_at: self.diverged_at,
                 seconds: self.seconds.ok_or("seconds")?,
+                optimizer_seconds: self.optimizer_seconds,
                 curve: Vec::new(),
             })
         };
@@ -205,6 +243,7 @@ impl TrialRow {
             contender: self.contender,
             setting: self.setting,
             settings_tried: self.settings_tried,
+            rate: self.rate,
             role: self.role,
             seed: self.seed,
             steps: self.steps,
@@ -213,28 +252,31 @@ impl TrialRow {
     }
 }
 
-/// Writes `trials.csv` and `curves.csv` into `folder`.
+/// Writes `trials.csv` and, for all but the tuning trials, `curves.csv` into `folder`.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
 pub fn write_tables(folder: impl AsRef<Path>, trials: &[Trial]) -> Result<(), Error> {
     let folder = folder.as_ref();
     atomic_file::write(folder.join("trials.csv"), to_csv(trials.iter().map(TrialRow::from)))?;
-    let reported = trials.iter().filter(|trial| trial.role == Role::Report);
-    let points = reported.filter_map(|trial| Some((trial, trial.outcome.as_ref().ok()?)));
+    let shown = trials.iter().filter(|trial| trial.role != Role::Tuning);
+    let points = shown.filter_map(|trial| Some((trial, trial.outcome.as_ref().ok()?)));
     let rows = points.flat_map(|(trial, measured)| {
         measured.curve.iter().map(|point| CurveRow {
             task: trial.task.clone(),
             contender: trial.contender.clone(),
+            setting: Some(trial.setting.clone()),
+            role: Some(trial.role),
             seed: trial.seed,
             step: point.step,
             train_loss: point.loss,
+            validation_loss: point.validation_loss,
         })
     });
     atomic_file::write(folder.join("curves.csv"), to_csv(rows))
 }
 
-/// Reads what [`write_tables`] wrote. Curves come back for reported trials only.
+/// Reads what [`write_tables`] wrote. Curves come back for all but the tuning trials.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Malformed`] naming file, line and column.
@@ -246,13 +288,21 @@ pub fn read_tables(folder: impl AsRef<Path>) -> Result<Vec<Trial>, Error> {
         let malformed = |problem| Error::Malformed { path: path.clone(), problem: format!("line {line}: {problem}") };
         trials.push(row.into_trial().map_err(malformed)?);
     }
+    let mut owner = 0;
     for (_, row) in from_csv::<CurveRow>(&folder.join("curves.csv"))? {
-        let owner = trials.iter_mut().find(|trial| {
-            trial.role == Role::Report
+        let owns = |trial: &Trial| {
+            trial.role == row.role.unwrap_or(Role::Report)
                 && (trial.seed, &trial.task, &trial.contender) == (row.seed, &row.task, &row.contender)
-        });
-        if let Some(measured) = owner.and_then(|trial| trial.outcome.as_mut().ok()) {
-            measured.curve.push(CurvePoint { step: row.step, loss: row.train_loss });
+                && row.setting.as_ref().is_none_or(|setting| *setting == trial.setting)
+        };
+        // The points of a trial stand together.
+        if !trials.get(owner).is_some_and(owns) {
+            let Some(found) = trials.iter().position(owns) else { continue };
+            owner = found;
+        }
+        if let Ok(measured) = &mut trials[owner].outcome {
+            let CurveRow { step, train_loss: loss, validation_loss, .. } = row;
+            measured.curve.push(CurvePoint { step, loss, validation_loss });
         }
     }
     Ok(trials)
@@ -298,6 +348,7 @@ pub(crate) mod tests {
             contender: contender.to_owned(),
             setting: "as is".to_owned(),
             settings_tried: 1,
+            rate: Some(0.5),
             role: Role::Report,
             seed,
             steps: 20,
@@ -307,11 +358,17 @@ pub(crate) mod tests {
                 reference_loss: 1.0,
                 train_loss,
                 validation_loss,
+                test_loss: Some(validation_loss),
                 train_accuracy: None,
                 validation_accuracy: Some(0.5),
+                test_accuracy: Some(0.25),
                 diverged_at: None,
                 seconds: 0.25,
-                curve: vec![CurvePoint { step: 10, loss: 1.0 }, CurvePoint { step: 20, loss: train_loss }],
+                optimizer_seconds: Some(1e-6),
+                curve: vec![
+                    CurvePoint { step: 10, loss: 1.0, validation_loss: None },
+                    CurvePoint { step: 20, loss: train_loss, validation_loss: Some(validation_loss) },
+                ],
             }),
         }
     }
@@ -321,7 +378,10 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut failed = trial("wine, red", "learned \"x\"", 2, 0.0, 0.0);
         failed.outcome = Err("panicked: index 3\nout of range".to_owned());
-        let trials = vec![trial("digits", "adam", 1, 0.1, 1.0 / 3.0), failed, trial("digits", "adam", 2, 1e-7, 0.2)];
+        let mut envelope = trial("digits", "adam", 1, 0.3, 0.4);
+        envelope.role = Role::Envelope;
+        let reported = trial("digits", "adam", 2, 1e-7, 0.2);
+        let trials = vec![trial("digits", "adam", 1, 0.1, 1.0 / 3.0), failed, reported, envelope];
         write_tables(folder.path(), &trials).unwrap();
         assert_eq!(read_tables(folder.path()).unwrap(), trials);
     }
@@ -334,6 +394,6 @@ pub(crate) mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("0.25,0.5", "many,0.5")).unwrap();
         let message = read_tables(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("trials.csv: line 2: ") && message.contains("field 10"), "{message}");
+        assert!(message.contains("trials.csv: line 2: ") && message.contains("field 11"), "{message}");
     }
 }

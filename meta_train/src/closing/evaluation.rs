@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use velo_comparison::score::ScoreRules;
 use velo_comparison::trial::write_tables;
-use velo_comparison::{Comparison, Contender, Metric, Page, Role, Trial, report};
+use velo_comparison::{Comparison, Contender, Limits, Metric, Page, Problem, Role, Trial, report};
 use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
 use velo_optimizer::{LearnedConfig, LearnedWeights, OptimizerConfig, Schedule};
 use velo_tasks::TaskConfig;
@@ -80,19 +80,22 @@ pub fn evaluate(
     ];
     let first_tuning = evaluation.seeds;
     let comparison = Comparison {
-        tasks: tasks.to_vec(),
+        problems: tasks
+            .iter()
+            .map(|task| Problem::new(task.clone(), evaluation.steps, record_every(evaluation)))
+            .collect(),
         contenders: frozen.into_iter().chain(hand_designed).collect(),
-        steps: evaluation.steps,
-        record_every: record_every(evaluation),
         tuning_seeds: (first_tuning..first_tuning + evaluation.tuning_seeds).collect(),
         report_seeds: (0..evaluation.seeds).collect(),
         select_by: Metric::TrainLoss,
+        envelope: None,
+        limits: Limits::default(),
         threads: workers.max(1),
     };
     let bar = ProgressBar::new(comparison.trial_count() as u64);
     let template = "evaluation {bar:28} {pos}/{len} trials, {eta} left";
     bar.set_style(ProgressStyle::with_template(template).expect("the template is constant"));
-    let trials = velo_comparison::run(&comparison, |progress| bar.set_position(progress.done as u64))?;
+    let trials = velo_comparison::run(&comparison, None, |progress| bar.set_position(progress.done as u64))?;
     bar.finish_and_clear();
     Ok(Evaluation { trials, rules: ScoreRules::default() })
 }

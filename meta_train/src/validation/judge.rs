@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use velo_comparison::trial::{read_tables, write_tables};
-use velo_comparison::{Comparison, Contender, Metric, Trial, run};
+use velo_comparison::{Comparison, Contender, Limits, Metric, Problem, Trial, run};
 use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
 use velo_optimizer::{Architecture, LearnedConfig, LearnedWeights, OptimizerConfig};
 use velo_tasks::TaskConfig;
@@ -168,16 +168,16 @@ impl Judge {
                 return Ok(None);
             }
             let comparison = Comparison {
-                tasks: vec![task.clone()],
+                problems: vec![Problem::new(task.clone(), self.config.steps, self.config.steps.div_ceil(50))],
                 contenders: contenders.to_vec(),
-                steps: self.config.steps,
-                record_every: self.config.steps.div_ceil(50),
                 tuning_seeds: (first_tuning..first_tuning + self.config.tuning_seeds).collect(),
                 report_seeds: report_seeds.to_vec(),
                 select_by: Metric::TrainLoss,
+                envelope: None,
+                limits: Limits::default(),
                 threads: self.threads.load(Ordering::Relaxed),
             };
-            trials.extend(run(&comparison, |_| ())?);
+            trials.extend(run(&comparison, None, |_| ())?);
         }
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         write_tables(folder, &trials)?;

@@ -30,6 +30,8 @@ pub struct PacedConfig {
     pub decay_bound: f32,
     /// Largest change of either logarithm from one update to the next.
     pub slew: f32,
+    /// Newton–Schulz orthogonalisation of what the network says over the last two axes, for rank two and more.
+    pub orthogonalize: bool,
 }
 
 impl Default for PacedConfig {
@@ -44,6 +46,7 @@ impl Default for PacedConfig {
             step_bound: 3.0,
             decay_bound: 3.0,
             slew: 0.1,
+            orthogonalize: false,
         }
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! accumulators → thirty channels → each divided by its RMS over the last two axes → MLP 30-8-8 → u
+//! u ← NewtonSchulz(u)                             only if `orthogonalize`, for matrices
 //! fourteen numbers about the tensor, the moment and the loss → eight tanh units → o₀, o₁
 //! a ← a + clip(A tanh(o₀/A) - a, ±slew)          d ← d + clip(D tanh(o₁/D) - d, ±slew)
 //! s = step_size · multiplier · schedule · pace(t, T) · eᵃ
@@ -29,12 +30,13 @@ use crate::accumulators::AccumulatorSlots;
 use crate::architecture::LearnedConfig;
 use crate::celo2::{DECAYS, HIDDEN, NETWORK, NORM_EPSILON, OUTPUTS, STORED_CHANNELS};
 use crate::geometry::Geometry;
+use crate::orthogonalise::{self, orthogonalise};
 use crate::param_network::channels::BARE;
 use crate::param_network::mlp::{Activation, Mlp, PublishedWeights};
 use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkScratch};
 use crate::rule::{StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout};
-use crate::step::subtract;
+use crate::step::{subtract, sum_of_squares};
 use crate::{Error, ParamLayout};
 use head::{Head, Moment, ShapeInputs, TensorInputs};
 use loss_progress::LossProgress;
@@ -50,6 +52,8 @@ pub struct PacedRule {
     tensors: Vec<Tensor>,
     network: NetworkScratch,
     direction: Vec<f32>,
+    /// Room for the orthogonalisation of one matrix.
+    orthogonalise: Vec<f32>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,7 +88,7 @@ impl UpdateRule for PacedRule {
     fn build(config: PacedConfig, layout: &ParamLayout, state: &mut StateLayout) -> Result<Self, Error> {
         config.check()?;
         let loss = LossProgress::new(state);
-        let (mut network, mut largest) = (NetworkScratch::default(), 0);
+        let (mut network, mut largest, mut orthogonal) = (NetworkScratch::default(), 0, 0);
         let tensors = layout
             .tensors()
             .iter()
@@ -92,6 +96,9 @@ impl UpdateRule for PacedRule {
                 let geometry = Geometry::new(&tensor.shape);
                 network.grow(&geometry, state.accumulator_storage(), HIDDEN);
                 largest = largest.max(geometry.len);
+                if config.orthogonalize && geometry.factors.is_some() {
+                    orthogonal = orthogonal.max(orthogonalise::scratch_len(geometry.rows, geometry.cols));
+                }
                 Tensor {
                     range: tensor.range.clone(),
                     accumulators: AccumulatorSlots::new(&tensor.name, &tensor.shape, &geometry, state),
@@ -113,6 +120,7 @@ impl UpdateRule for PacedRule {
             tensors,
             network,
             direction: vec![0.0; largest],
+            orthogonalise: vec![0.0; orthogonal],
         })
     }
 
@@ -157,9 +165,15 @@ impl UpdateRule for PacedRule {
             let keep = (-step * (context.weight_decay + self.config.decay * asked)).exp();
             for block in 0..tensor.geometry.blocks {
                 let range = tensor.geometry.block(block);
-                let mean_square = self.network.direction_squares(&tensor.geometry, block) / range.len() as f64;
-                let scale = (1.0 / (mean_square + NORM_EPSILON).sqrt()) as f32;
-                subtract(&mut params[range.clone()], &self.direction[range], step * scale, keep);
+                let direction = &mut self.direction[range.clone()];
+                let squares = if self.config.orthogonalize && tensor.geometry.factors.is_some() {
+                    orthogonalise(direction, tensor.geometry.rows, tensor.geometry.cols, &mut self.orthogonalise);
+                    sum_of_squares(direction)
+                } else {
+                    self.network.direction_squares(&tensor.geometry, block)
+                };
+                let scale = (1.0 / (squares / range.len() as f64 + NORM_EPSILON).sqrt()) as f32;
+                subtract(&mut params[range], direction, step * scale, keep);
             }
         }
     }

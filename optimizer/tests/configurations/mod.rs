@@ -47,6 +47,7 @@ pub fn learned() -> Vec<(String, OptimizerConfig)> {
         ("adafac_mlp", Architecture::AdafacMlp(AdafacMlpConfig::default())),
         ("wide adafac_mlp", Architecture::AdafacMlp(AdafacMlpConfig { hidden: 32, ..AdafacMlpConfig::default() })),
         ("paced", Architecture::Paced(PacedConfig::default())),
+        ("orthogonal paced", Architecture::Paced(PacedConfig { orthogonalize: true, ..PacedConfig::default() })),
     ];
     let config = |(label, architecture)| (format!("learned {label}"), from_file(label, &descending(architecture)));
     architectures.into_iter().map(config).collect()

@@ -13,8 +13,7 @@ pub(super) trait GradientDisguise: Send {
 
 /// The seed of what happens to one batch.
 pub(super) fn batch_seed(seed: u64, batch: Batch) -> u64 {
-    let held_out = u64::from(batch.split == Split::Validation);
-    derive_seed(derive_seed(derive_seed(seed, batch.seed), held_out), batch.index)
+    derive_seed(derive_seed(derive_seed(seed, batch.seed), batch.split as u64), batch.index)
 }
 
 /// See the [module](self).

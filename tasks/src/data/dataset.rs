@@ -183,12 +183,13 @@ pub(crate) trait Generator: Send + Sync {
     fn row(&self, id: u64, inputs: &mut [f32], values: &mut [f32]) -> u32;
 }
 
-/// Training rows, held-out rows and what they are about.
+/// Training rows, held-out rows in two parts, and what they are about.
 pub struct Dataset {
     input_kind: InputKind,
     target: TargetKind,
     train: Rows,
     validation: Rows,
+    test: Rows,
     generators: Option<Generators>,
 }
 
@@ -196,8 +197,10 @@ pub struct Dataset {
 pub(super) struct Parts<'a> {
     /// Rows that are trained on.
     pub(super) train: &'a mut Rows,
-    /// Held-out rows.
+    /// Held-out rows to choose by.
     pub(super) validation: &'a mut Rows,
+    /// Held-out rows to report.
+    pub(super) test: &'a mut Rows,
     /// What makes the rows of batches, where they are fresh.
     pub(super) generators: Option<&'a mut Generators>,
 }
@@ -206,8 +209,10 @@ pub(super) struct Parts<'a> {
 pub(crate) struct Generators {
     /// Of rows that are trained on.
     pub(crate) train: Arc<dyn Generator>,
-    /// Of held-out rows.
+    /// Of held-out rows to choose by.
     pub(crate) validation: Arc<dyn Generator>,
+    /// Of held-out rows to report.
+    pub(crate) test: Arc<dyn Generator>,
 }
 
 impl std::fmt::Debug for Dataset {
@@ -217,26 +222,38 @@ impl std::fmt::Debug for Dataset {
             .field("target", &self.target)
             .field("train_rows", &self.train.len())
             .field("validation_rows", &self.validation.len())
+            .field("test_rows", &self.test.len())
             .field("fresh", &self.is_fresh())
             .finish()
     }
 }
 
 impl Dataset {
-    /// Fixed rows. Both splits must hold a row.
-    pub(crate) fn from_rows(input_kind: InputKind, target: TargetKind, train: Rows, validation: Rows) -> Self {
-        debug_assert!(!train.is_empty() && !validation.is_empty());
-        Self { input_kind, target, train, validation, generators: None }
+    /// Fixed rows. Every split must hold a row.
+    pub(crate) fn from_rows(
+        input_kind: InputKind,
+        target: TargetKind,
+        train: Rows,
+        validation: Rows,
+        test: Rows,
+    ) -> Self {
+        debug_assert!(!train.is_empty() && !validation.is_empty() && !test.is_empty());
+        Self { input_kind, target, train, validation, test, generators: None }
     }
 
-    /// Endless rows; `train` and `validation` are samples of it to evaluate on.
+    /// Endless rows; those of the splits are samples of it to evaluate on.
     pub(crate) fn fresh(self, generators: Generators) -> Self {
         Self { generators: Some(generators), ..self }
     }
 
     /// The parts, to make another data set of.
     pub(super) fn parts_mut(&mut self) -> Parts<'_> {
-        Parts { train: &mut self.train, validation: &mut self.validation, generators: self.generators.as_mut() }
+        Parts {
+            train: &mut self.train,
+            validation: &mut self.validation,
+            test: &mut self.test,
+            generators: self.generators.as_mut(),
+        }
     }
 
     /// What the numbers of an input are.
@@ -273,6 +290,7 @@ impl Dataset {
         match split {
             Split::Train => &self.train,
             Split::Validation => &self.validation,
+            Split::Test => &self.test,
         }
     }
 
@@ -290,6 +308,7 @@ impl Dataset {
                 let generator = match batch.split {
                     Split::Train => &generators.train,
                     Split::Validation => &generators.validation,
+                    Split::Test => &generators.test,
                 };
                 let ids = (0..).map(|j| stream.bits(first.wrapping_add(j)));
                 rows.generate(generator.as_ref(), ids, self.input_width(), self.target.value_width());
@@ -307,7 +326,7 @@ impl Dataset {
     /// Bytes of the rows in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
         let bytes = |rows: &Rows| 4 * (rows.inputs.len() + rows.labels.len() + rows.values.len());
-        bytes(&self.train) + bytes(&self.validation)
+        bytes(&self.train) + bytes(&self.validation) + bytes(&self.test)
     }
 }
 
@@ -315,6 +334,7 @@ fn batch_stream(split: Split) -> u64 {
     match split {
         Split::Train => const { stream_number("training batch") },
         Split::Validation => const { stream_number("validation batch") },
+        Split::Test => const { stream_number("test batch") },
     }
 }
 
@@ -322,12 +342,12 @@ fn batch_stream(split: Split) -> u64 {
 mod tests {
     use super::*;
 
-    /// Four training rows `[10 r, 10 r + 1]` of class `r`, and one held-out row.
+    /// Four training rows `[10 r, 10 r + 1]` of class `r`, and one row of class 3 and 2 to choose by and to report.
     fn four_rows() -> Dataset {
         let inputs = (0..4).flat_map(|row| [10.0 * row as f32, 10.0 * row as f32 + 1.0]).collect();
         let train = Rows { inputs, labels: vec![0, 1, 2, 3], values: vec![] };
-        let validation = Rows { inputs: vec![-1.0, -2.0], labels: vec![3], values: vec![] };
-        Dataset::from_rows(InputKind::Features(2), TargetKind::Class(4), train, validation)
+        let held_out = |class| Rows { inputs: vec![-1.0, -2.0], labels: vec![class], values: vec![] };
+        Dataset::from_rows(InputKind::Features(2), TargetKind::Class(4), train, held_out(3), held_out(2))
     }
 
     #[test]
@@ -354,5 +374,6 @@ mod tests {
         assert_ne!(labels(1, Split::Train, 7), labels(2, Split::Train, 7));
         assert_ne!(labels(1, Split::Train, 7), labels(1, Split::Train, 8));
         assert_eq!(labels(1, Split::Validation, 7), [3; 32]);
+        assert_eq!(labels(1, Split::Test, 7), [2; 32]);
     }
 }

@@ -35,14 +35,14 @@ impl Dataset {
     pub(super) fn with_imbalance(mut self, exponent: f32, seed: u64) -> Result<Self, Error> {
         let chances: Arc<[f64]> =
             (1..=self.classes()?).map(|class| (class as f64).powf(-f64::from(exponent))).collect();
-        let Parts { train, validation, generators } = self.parts_mut();
-        for (rows, part) in [(train, 0), (validation, 1)] {
+        let Parts { train, validation, test, generators } = self.parts_mut();
+        for (rows, part) in [(train, 0), (validation, 1), (test, 2)] {
             let stream = Stream::new(derive_seed(seed, part), const { stream_number("imbalance") });
             // The first row stays in any case, so that there is one.
             rows.retain(|row, label| row == 0 || stream.uniform(row as u64) < chances[label as usize]);
         }
-        if let Some(Generators { train, validation }) = generators {
-            for generator in [train, validation] {
+        if let Some(Generators { train, validation, test }) = generators {
+            for generator in [train, validation, test] {
                 let wrapped = Imbalanced { generator: Arc::clone(generator), chances: Arc::clone(&chances), seed };
                 *generator = Arc::new(wrapped);
             }

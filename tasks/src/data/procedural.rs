@@ -84,7 +84,8 @@ pub(crate) fn sample_label_noise(draws: &mut Draws, largest: f64) -> f32 {
     if draws.chance(0.5) { 0.0 } else { draws.uniform(0.0, largest) as f32 }
 }
 
-/// The data set of `count` rows from `generator`. Fixed rows have the ids `0..count`, the last quarter held out.
+/// The data set of `count` rows from `generator`. Fixed rows have the ids `0..count`, the last quarter held out to choose
+/// by; the rows to report come after them, as many as those.
 pub(crate) fn from_generator<G: Generator + 'static>(
     generator: G,
     (input_kind, target): (InputKind, TargetKind),
@@ -101,12 +102,13 @@ pub(crate) fn from_generator<G: Generator + 'static>(
     };
     let boundary = (rows - held_out) as u64;
     let (train, validation) = (collect(0..boundary), collect(boundary..rows as u64));
-    let dataset = Dataset::from_rows(input_kind, target, train, validation);
+    let test = collect(rows as u64..(rows + held_out) as u64);
+    let dataset = Dataset::from_rows(input_kind, target, train, validation, test);
     match count {
         RowCount::Fixed(_) => dataset,
         RowCount::Fresh => {
             let train: Arc<dyn Generator> = Arc::new(generator);
-            dataset.fresh(Generators { validation: Arc::clone(&train), train })
+            dataset.fresh(Generators { validation: Arc::clone(&train), test: Arc::clone(&train), train })
         }
     }
 }
@@ -120,7 +122,9 @@ mod tests {
     #[test]
     fn a_quarter_of_fixed_rows_is_held_out() {
         let dataset = GaussianMixtureConfig { rows: RowCount::Fixed(400), ..Default::default() }.generate();
-        assert_eq!((dataset.rows(Split::Train).len(), dataset.rows(Split::Validation).len()), (300, 100));
+        let rows = [Split::Train, Split::Validation, Split::Test].map(|split| dataset.rows(split));
+        assert_eq!(rows.map(|rows| rows.len()), [300, 100, 100]);
+        assert_ne!(rows[1], rows[2], "what is chosen by is not what is reported");
     }
 
     #[test]

@@ -36,11 +36,14 @@ pub(super) enum Features {
 }
 
 impl Table {
-    /// Splits 80/20 and standardises with the statistics of the larger part.
+    /// Splits 80/10/10 (the last two the same row if there is only one) and standardises with the statistics of the
+    /// largest part.
     pub(super) fn split(mut self, inputs: InputKind, features: Features) -> Dataset {
         let rows = self.features.len() / self.width;
         let order = permutation(rows);
-        let (train, validation) = order.split_at(rows * 4 / 5);
+        let (train, held_out) = order.split_at(rows * 4 / 5);
+        let half = held_out.len().div_ceil(2);
+        let (validation, test) = (&held_out[..half], &held_out[held_out.len() - held_out.len().max(2) / 2..]);
         if features == Features::Standardised {
             standardise(&mut self.features, self.width, train);
         }
@@ -62,7 +65,7 @@ impl Table {
                 Column::Numbers(numbers) => chosen.iter().map(|&row| numbers[row]).collect(),
             },
         };
-        Dataset::from_rows(inputs, kind, collect(train), collect(validation))
+        Dataset::from_rows(inputs, kind, collect(train), collect(validation), collect(test))
     }
 }
 

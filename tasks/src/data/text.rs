@@ -1,7 +1,7 @@
 //! Text as bytes, for language models: windows that begin anywhere.
 //!
-//! The first nine tenths of a text are trained on, the last tenth is held out; no window crosses the border. Windows
-//! overlap, so every batch is new though the text is not. Any bytes are a text: nothing is decoded.
+//! The first nine tenths of a text are trained on; the first half of the last tenth is held out to choose by, its second
+//! half to report. No window crosses a border. Windows overlap, so every batch is new though the text is not. Any bytes are a text: nothing is decoded.
 
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ pub(super) const fn kinds(length: usize) -> (InputKind, TargetKind) {
 /// The data set of all windows of `length` bytes in the text.
 pub(super) fn windows(file: &str, text: Vec<u8>, length: usize) -> Result<Dataset, Error> {
     let boundary = text.len() / 10 * 9;
-    let held_out = text.len() - boundary;
-    if held_out < length || boundary < length {
-        let problem = format!("{} bytes, expected at least {} for windows of {length}", text.len(), 10 * length);
+    let middle = boundary + (text.len() - boundary) / 2;
+    if middle - boundary < length {
+        let problem = format!("{} bytes, expected at least {} for windows of {length}", text.len(), 20 * length);
         return Err(Error::corrupt(file, problem));
     }
     let part = |bytes: &[u8]| {
@@ -38,10 +38,12 @@ pub(super) fn windows(file: &str, text: Vec<u8>, length: usize) -> Result<Datase
         rows.generate(&windows, 0..EVALUATION_ROWS, length, 0);
         (rows, Arc::new(windows))
     };
-    let ((train_rows, train), (validation_rows, validation)) = (part(&text[..boundary]), part(&text[boundary..]));
+    let (train_rows, train) = part(&text[..boundary]);
+    let (validation_rows, validation) = part(&text[boundary..middle]);
+    let (test_rows, test) = part(&text[middle..]);
     let (inputs, target) = kinds(length);
-    let dataset = Dataset::from_rows(inputs, target, train_rows, validation_rows);
-    Ok(dataset.fresh(Generators { train, validation }))
+    let dataset = Dataset::from_rows(inputs, target, train_rows, validation_rows, test_rows);
+    Ok(dataset.fresh(Generators { train, validation, test }))
 }
 
 /// Windows of one part of a text.
@@ -67,11 +69,11 @@ mod tests {
 
     #[test]
     fn windows_are_pieces_of_their_part_and_never_cross_the_border() {
-        // Training bytes rise from 0 to 179; held-out bytes rise from 200 to 219.
-        let text = (0..180).chain(200..220).collect();
+        // Training bytes rise from 0 to 179; those held out to choose by from 200 to 209, those to report from 240 to 249.
+        let text = (0..180).chain(200..210).chain(240..250).collect();
         let dataset = windows("text", text, 5).unwrap();
         let mut rows = dataset.batch_buffer(500);
-        for (split, range) in [(Split::Train, 0..180), (Split::Validation, 200..220)] {
+        for (split, range) in [(Split::Train, 0..180), (Split::Validation, 200..210), (Split::Test, 240..250)] {
             dataset.fill(Batch { seed: 1, split, index: 0 }, &mut rows);
             let mut starts = std::collections::BTreeSet::new();
             for window in rows.inputs.chunks(5).chain(dataset.rows(split).inputs.chunks(5)) {
@@ -87,9 +89,9 @@ mod tests {
 
     #[test]
     fn any_bytes_are_a_text_but_a_short_one_is_refused() {
-        assert!(windows("noise", vec![0xff; 100], 8).is_ok());
+        assert!(windows("noise", vec![0xff; 160], 8).is_ok());
         let error = windows("short.txt", vec![b'a'; 70], 8).unwrap_err();
-        assert_eq!(error.to_string(), "short.txt: 70 bytes, expected at least 80 for windows of 8");
+        assert_eq!(error.to_string(), "short.txt: 70 bytes, expected at least 160 for windows of 8");
         assert!(windows("empty", Vec::new(), 1).is_err());
     }
 }

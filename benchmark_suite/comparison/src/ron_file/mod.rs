@@ -36,8 +36,16 @@ fn options() -> ron::Options {
 /// value, [`Error::Config`] for everything the file says wrong.
 pub fn read<T: DeserializeOwned>(path: impl AsRef<Path>, overrides: &[String]) -> Result<T, Error> {
     let path = path.as_ref();
-    let text = read_bounded(path)?;
-    let edited = overrides::apply(&text, overrides, path)?;
+    parse(path, &read_bounded(path)?, overrides)
+}
+
+/// `text` as a `T`, after applying `overrides`; `path` is what errors call it.
+///
+/// # Errors
+/// As [`read`], but for [`Error::Io`].
+pub fn parse<T: DeserializeOwned>(path: impl AsRef<Path>, text: &str, overrides: &[String]) -> Result<T, Error> {
+    let path = path.as_ref();
+    let edited = overrides::apply(text, overrides, path)?;
     let mut deserializer = ron::Deserializer::from_str_with_options(&edited, &options())
         .map_err(|error| explain::config_error(path, &edited, "", &error))?;
     let value = match serde_path_to_error::deserialize(&mut deserializer) {
@@ -54,6 +62,14 @@ pub fn read<T: DeserializeOwned>(path: impl AsRef<Path>, overrides: &[String]) -
         explain::config_error(path, &edited, "", &spanned)
     })?;
     Ok(value)
+}
+
+/// A copy of `value` with `changes` of the form `field.subfield=value`.
+///
+/// # Errors
+/// [`Error::Override`] for a change that fits nowhere or breaks the value.
+pub fn changed<T: Serialize + DeserializeOwned>(value: &T, changes: &[String]) -> Result<T, Error> {
+    parse("the configuration", &to_string(value), changes)
 }
 
 /// `value` as an indented RON document that [`read`] takes back.

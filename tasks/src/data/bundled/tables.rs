@@ -141,14 +141,13 @@ mod tests {
 
     #[test]
     fn the_bundled_tables_have_their_published_sizes() {
-        for (dataset, train, validation, width, outputs) in [
-            (digits().unwrap(), 1437, 360, 64, 10),
-            (breast_cancer().unwrap(), 455, 114, 30, 2),
-            (wine().unwrap(), 142, 36, 13, 3),
-            (diabetes().unwrap(), 353, 89, 10, 1),
+        for (dataset, rows, width, outputs) in [
+            (digits().unwrap(), [1437, 180, 180], 64, 10),
+            (breast_cancer().unwrap(), [455, 57, 57], 30, 2),
+            (wine().unwrap(), [142, 18, 18], 13, 3),
+            (diabetes().unwrap(), [353, 45, 44], 10, 1),
         ] {
-            assert_eq!(dataset.rows(Split::Train).len(), train);
-            assert_eq!(dataset.rows(Split::Validation).len(), validation);
+            assert_eq!([Split::Train, Split::Validation, Split::Test].map(|split| dataset.rows(split).len()), rows);
             assert_eq!((dataset.input_width(), dataset.outputs()), (width, outputs));
         }
     }

@@ -155,8 +155,9 @@ mod tests {
             let dataset = read(&images, &labels, None).unwrap();
             assert_eq!(dataset.input_kind(), InputKind::Image { channels: 1, height: 2, width: 3 });
             assert_eq!(dataset.target(), TargetKind::Class(5));
-            assert_eq!((dataset.rows(Split::Train).len(), dataset.rows(Split::Validation).len()), (8, 2));
-            for split in [Split::Train, Split::Validation] {
+            let splits = [Split::Train, Split::Validation, Split::Test];
+            assert_eq!(splits.map(|split| dataset.rows(split).len()), [8, 1, 1]);
+            for split in splits {
                 let rows = dataset.rows(split);
                 for (image, &label) in rows.inputs.chunks(6).zip(&rows.labels) {
                     let level = (image[0] * 255.0).round() as u32;

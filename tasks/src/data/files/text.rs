@@ -66,7 +66,7 @@ mod tests {
         std::fs::write(&short, "too short").unwrap();
         let complaint =
             |path: PathBuf| TextConfig { path, length: 16, any_bytes: false }.read().unwrap_err().to_string();
-        assert!(complaint(short).ends_with("short.txt: 9 bytes, expected at least 160 for windows of 16"));
+        assert!(complaint(short).ends_with("short.txt: 9 bytes, expected at least 320 for windows of 16"));
         assert!(complaint(folder.path().join("missing")).contains("missing: "));
         assert!(complaint(folder.path().to_owned()).ends_with(": not a file"));
     }

@@ -236,6 +236,8 @@ impl LearnedConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PretrainedConfig {
+    /// The weights with orthogonalised steps, [`LearnedWeights::pretrained_orthogonal`].
+    pub orthogonal: bool,
     /// Factor on every step; `1.0` is native.
     pub step_multiplier: f32,
     /// Coefficient of decoupled weight decay, on top of what the optimizer chooses itself.
@@ -246,7 +248,7 @@ pub struct PretrainedConfig {
 
 impl Default for PretrainedConfig {
     fn default() -> Self {
-        Self { step_multiplier: native(), weight_decay: 0.0, accumulators: AccumulatorStorage::F32 }
+        Self { orthogonal: false, step_multiplier: native(), weight_decay: 0.0, accumulators: AccumulatorStorage::F32 }
     }
 }
 
@@ -254,7 +256,10 @@ impl PretrainedConfig {
     fn build(&self, layout: &ParamLayout) -> Result<Box<dyn Optimizer>, Error> {
         checks::non_negative("step_multiplier", self.step_multiplier)?;
         checks::non_negative("weight_decay", self.weight_decay)?;
-        let weights = LearnedWeights::pretrained();
+        let weights = match self.orthogonal {
+            true => LearnedWeights::pretrained_orthogonal(),
+            false => LearnedWeights::pretrained(),
+        };
         let mut optimizer = LearnedOptimizer::with_accumulators(layout, weights, self.accumulators)?;
         optimizer.set_step_multiplier(self.step_multiplier);
         optimizer.set_weight_decay(self.weight_decay);

@@ -130,7 +130,7 @@ impl Training {
                 break;
             }
             let recorded = recorder.push(loss);
-            if step % TIMED_EVERY == 0 {
+            if step.is_multiple_of(TIMED_EVERY) {
                 let before = Instant::now();
                 optimizer.step(&mut params, &grads, loss)?;
                 (timed, timings) = (timed + before.elapsed(), timings + 1);
@@ -142,7 +142,7 @@ impl Training {
             } else {
                 optimizer.step(&mut params, &grads, loss)?;
             }
-            if recorded && validate_every.is_some_and(|every| recorder.steps.len() as u64 % every == 0) {
+            if recorded && validate_every.is_some_and(|every| (recorder.steps.len() as u64).is_multiple_of(every)) {
                 optimizer.evaluation_params(&params, &mut grads)?;
                 recorder.validated(task.evaluate(&grads, Split::Validation).loss);
             }

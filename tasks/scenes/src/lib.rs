@@ -1,9 +1,17 @@
 //! Annotated images and video of procedural scenes, made on the CPU.
-#![doc = ""]
 
+mod assets;
+mod camera;
+pub mod description;
 mod error;
+pub mod files;
+pub mod generate;
 pub mod geometry;
+mod physics;
 pub mod random;
+pub mod render;
 pub mod vector;
 
+pub use assets::{MeshLibrary, solids};
+pub use camera::{Projected, View};
 pub use error::Error;

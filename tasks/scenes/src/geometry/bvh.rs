@@ -22,14 +22,14 @@ struct Node {
 
 /// The hierarchy; items are numbered as in the order it was built from.
 #[derive(Debug, Clone)]
-pub(super) struct Bvh {
+pub(crate) struct Bvh {
     nodes: Vec<Node>,
     items: Vec<u32>,
 }
 
 impl Bvh {
     /// Over items with these boxes; at least one.
-    pub(super) fn new(boxes: &[Aabb]) -> Self {
+    pub(crate) fn new(boxes: &[Aabb]) -> Self {
         let mut bvh = Self { nodes: Vec::with_capacity(boxes.len()), items: (0..boxes.len() as u32).collect() };
         bvh.build(boxes, 0, boxes.len());
         bvh
@@ -66,13 +66,13 @@ impl Bvh {
     }
 
     /// The box around everything.
-    pub(super) fn bounds(&self) -> Aabb {
+    pub(crate) fn bounds(&self) -> Aabb {
         self.nodes[0].bounds
     }
 
     /// Calls `visit(item, far)` for items whose boxes the ray meets before `far`; it returns the new `far`.
     #[inline]
-    pub(super) fn cast(&self, origin: Vec3, direction: Vec3, far: f64, mut visit: impl FnMut(u32, f64) -> f64) {
+    pub(crate) fn cast(&self, origin: Vec3, direction: Vec3, far: f64, mut visit: impl FnMut(u32, f64) -> f64) {
         let inverse = Vec3 { x: 1.0 / direction.x, y: 1.0 / direction.y, z: 1.0 / direction.z };
         let mut far = far;
         let mut stack = [0u32; STACK];
@@ -97,7 +97,7 @@ impl Bvh {
     }
 
     /// The smallest of `distance(item)` over all items, skipping boxes that are farther than the best so far.
-    pub(super) fn nearest(&self, point: Vec3, mut distance: impl FnMut(u32) -> f64) -> f64 {
+    pub(crate) fn nearest(&self, point: Vec3, mut distance: impl FnMut(u32) -> f64) -> f64 {
         let mut best = f64::INFINITY;
         let mut stack = [0u32; STACK];
         let mut depth = 1;

@@ -4,7 +4,7 @@
 //! precision, solids have closed forms (iterative ray casts of physics libraries are off by up to 0.06 units), and no
 //! solid is ever scaled after it is built: world distances are local distances.
 
-mod bvh;
+pub(crate) mod bvh;
 pub mod mesh;
 pub mod mesh_file;
 pub mod outline;

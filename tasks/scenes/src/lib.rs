@@ -1,5 +1,6 @@
 //! Annotated images and video of procedural scenes, made on the CPU.
 
+pub mod annotate;
 mod assets;
 mod camera;
 pub mod description;
@@ -10,6 +11,7 @@ pub mod geometry;
 mod physics;
 pub mod random;
 pub mod render;
+pub mod text;
 pub mod vector;
 
 pub use assets::{MeshLibrary, solids};

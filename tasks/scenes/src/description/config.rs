@@ -180,7 +180,7 @@ impl Default for WorldConfig {
             floor_restitution: 0.5,
             sky: Some(Sky::Gradient { horizon: [0.62, 0.62, 0.62], zenith: [0.45, 0.45, 0.47] }),
             lights: Lights::Clevr { jitter: 1.0 },
-            ambient: 0.35,
+            ambient: 0.5,
         }
     }
 }

@@ -48,7 +48,7 @@ fn lights(lights: Lights, stream: &mut Stream) -> Vec<Light> {
             };
             // Positions, tints and relative strengths are CLEVR's; units are ours.
             vec![
-                Light::Sun { toward: near(11.66, -6.63, 25.82).normalized(), irradiance: [1.3; 3], softness: 0.1 },
+                Light::Sun { toward: near(11.66, -6.63, 25.82).normalized(), irradiance: [1.8; 3], softness: 0.1 },
                 panel(near(-1.17, 2.65, 5.82), Vec3::ZERO, 0.5, [14.0; 3]),
                 panel(near(6.45, -2.91, 4.26), Vec3::ZERO, 0.5, [38.0, 35.0, 31.0]),
                 panel(near(-4.67, -4.01, 3.01), Vec3::ZERO, 0.5, [9.0, 9.6, 12.0]),

@@ -70,7 +70,7 @@ impl Screen {
     }
 
     /// Columns and rows of pixels whose centres an object can cover: (first, end) of both.
-    pub(crate) fn pixels(&self, index: usize, width: usize, height: usize) -> [std::ops::Range<usize>; 2] {
+    pub fn pixels(&self, index: usize, width: usize, height: usize) -> [std::ops::Range<usize>; 2] {
         let [x0, y0, x1, y1] = self.rectangles[index];
         let range = |low: f64, high: f64, count: usize| {
             let first = low.floor().clamp(0.0, count as f64) as usize;

@@ -74,9 +74,9 @@ fn disagreement(scene: &Scene, frame: usize, sentence: &Sentence, counts: &Count
         }
         Meaning::Count(p) => Answer::Number(fitting(scene, p, counts).len()),
         Meaning::Exists(p) => Answer::Truth(!fitting(scene, p, counts).is_empty()),
-        Meaning::ColorOf(p) => match scene.objects[only(scene, p, counts).ok()?].color {
-            Some(color) => Answer::Color(color),
-            None => return Some("asks for a colour without a word".to_owned()),
+        Meaning::ColorOf(p) => match only(scene, p, counts) {
+            Ok(index) => scene.objects[index].color.map_or(Answer::Truth(false), Answer::Color),
+            Err(problem) => return Some(problem),
         },
         Meaning::MaterialOf(p) => match only(scene, p, counts) {
             Ok(index) => Answer::Material(scene.objects[index].surface.material),

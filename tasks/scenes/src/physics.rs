@@ -33,7 +33,10 @@ fn from_vector(v: Vector) -> Vec3 {
 
 fn engine_pose(pose: &Pose) -> EnginePose {
     let Rotation { w, v } = pose.rotation;
-    EnginePose::from_parts(vector(pose.position), EngineRotation::from_xyzw(v.x as f32, v.y as f32, v.z as f32, w as f32))
+    EnginePose::from_parts(
+        vector(pose.position),
+        EngineRotation::from_xyzw(v.x as f32, v.y as f32, v.z as f32, w as f32),
+    )
 }
 
 /// A convex part of an object and where it is in the object's frame.
@@ -224,9 +227,8 @@ fn insert(
     let volumes: Vec<_> = parts.iter().map(|part| part.shape.mass_properties(1.0).mass()).collect();
     let total: f32 = volumes.iter().sum();
     for (part, volume) in parts.iter().zip(volumes) {
-        let builder = ColliderBuilder::new(part.shape.clone())
-            .position(part.place)
-            .mass(object.mass as f32 * volume / total);
+        let builder =
+            ColliderBuilder::new(part.shape.clone()).position(part.place).mass(object.mass as f32 * volume / total);
         let collider = engine.insert_collider(surface(builder, friction, restitution), Some(handle));
         owners.push((collider, id));
     }
@@ -248,12 +250,7 @@ fn state(engine: &PhysicsWorld, handle: RigidBodyHandle) -> BodyState {
 }
 
 /// Adds a collision for every pair that begins to press on each other in this step.
-fn record_contacts(
-    engine: &PhysicsWorld,
-    owner: &impl Fn(ColliderHandle) -> u16,
-    frame: f64,
-    outcome: &mut Outcome,
-) {
+fn record_contacts(engine: &PhysicsWorld, owner: &impl Fn(ColliderHandle) -> u16, frame: f64, outcome: &mut Outcome) {
     let mut now: Vec<Collision> = Vec::new();
     for pair in engine.narrow_phase.contact_pairs() {
         let impulse = f64::from(pair.total_impulse_magnitude());

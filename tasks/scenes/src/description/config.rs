@@ -479,7 +479,12 @@ impl GeneratorConfig {
     }
 
     fn check_cameras(&self) -> Result<(), Error> {
-        require(!self.cameras.is_empty() && self.cameras.len() <= 16, "cameras", self.cameras.len(), "1 to 16 cameras")?;
+        require(
+            !self.cameras.is_empty() && self.cameras.len() <= 16,
+            "cameras",
+            self.cameras.len(),
+            "1 to 16 cameras",
+        )?;
         for (index, rig) in self.cameras.iter().enumerate() {
             let field = |name: &str| format!("cameras[{index}].{name}");
             let plain = !rig.name.is_empty() && rig.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');

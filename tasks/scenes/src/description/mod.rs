@@ -9,8 +9,8 @@ pub mod presets;
 mod scene;
 
 pub use config::{
-    CameraPath, CameraRig, Colors, Combination, GeneratorConfig, Lights, Motion, ObjectGroup, Sizes, Splits, Text, Turn,
-    WorldConfig,
+    CameraPath, CameraRig, Colors, Combination, GeneratorConfig, Lights, Motion, ObjectGroup, Sizes, Splits, Text,
+    Turn, WorldConfig,
 };
 pub use names::{Color, Language, Material, Shape, Size, Split, TextureKind};
 pub use scene::{

@@ -11,7 +11,11 @@ const ALL: &[(&str, &str, &str)] = &[
     ("movi_e", "as movi_d, with a camera that moves on a line", include_str!("../../presets/movi_e.ron")),
     ("movi_f", "as movi_e, with motion blur", include_str!("../../presets/movi_f.ron")),
     ("clevr", "stills of objects on a floor, with questions", include_str!("../../presets/clevr.ron")),
-    ("classification", "one object per still: shape, colour, material, size", include_str!("../../presets/classification.ron")),
+    (
+        "classification",
+        "one object per still: shape, colour, material, size",
+        include_str!("../../presets/classification.ron"),
+    ),
     ("signs", "text on plates among objects, to be read", include_str!("../../presets/signs.ron")),
     ("sprites", "flat figures that drift over each other, 32 pixels wide", include_str!("../../presets/sprites.ron")),
     ("stereo", "stills through two cameras side by side", include_str!("../../presets/stereo.ron")),

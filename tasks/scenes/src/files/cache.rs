@@ -13,9 +13,9 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
+use super::atomic;
 use super::dataset::DataSet;
 use super::manifest::sha256;
-use super::atomic;
 use crate::Error;
 
 const MAGIC: &[u8; 16] = b"velo-scenes 1\0\0\0";
@@ -133,6 +133,8 @@ impl TrainingCache {
 
     /// Ids of a frame, row by row.
     pub fn ids(&self, scene: usize, frame: usize) -> impl Iterator<Item = u16> {
-        self.frame(scene, frame)[self.width * self.height * 3..].chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]))
+        self.frame(scene, frame)[self.width * self.height * 3..]
+            .chunks_exact(2)
+            .map(|b| u16::from_le_bytes([b[0], b[1]]))
     }
 }

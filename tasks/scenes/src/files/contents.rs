@@ -13,8 +13,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::picture::{self, Pixels};
 use super::npy;
+use super::picture::{self, Pixels};
 use crate::Error;
 use crate::annotate::{Annotations, Annotator, tracks};
 use crate::description::{Collision, GeneratorConfig, SCHEMA_VERSION, Scene};
@@ -24,14 +24,8 @@ use crate::text;
 use crate::vector::{Rotation, Vec3};
 
 /// Float arrays of a scene and their channels.
-pub const FIELDS: [(&str, usize); 6] = [
-    ("distance", 1),
-    ("depth", 1),
-    ("normal", 3),
-    ("coordinates", 3),
-    ("forward_flow", 2),
-    ("backward_flow", 2),
-];
+pub const FIELDS: [(&str, usize); 6] =
+    [("distance", 1), ("depth", 1), ("normal", 3), ("coordinates", 3), ("forward_flow", 2), ("backward_flow", 2)];
 
 /// Units and conventions, told in every `metadata.json`.
 const CONVENTIONS: &str = "metres, seconds, radians, kilograms, newtons; world right-handed, z up, floor z = 0; \
@@ -189,7 +183,8 @@ pub fn make(
             all.push(annotations);
         }
         for ((name, channels), data) in FIELDS.iter().zip(&stacks) {
-            let shape: &[usize] = if *channels == 1 { &[frames, height, width] } else { &[frames, height, width, *channels] };
+            let shape: &[usize] =
+                if *channels == 1 { &[frames, height, width] } else { &[frames, height, width, *channels] };
             sink(&format!("{}_{name}.npy", camera.name), npy::encode(shape, data))?;
         }
         sink(&format!("{}_flags.npy", camera.name), npy::encode(&[frames, height, width], &flags))?;
@@ -214,7 +209,10 @@ fn camera_record(scene: &Scene, camera: &crate::description::Camera, all: &[Anno
     let objects = (0..scene.objects.len()).map(|index| Seen {
         visible: all.iter().map(|a| a.visible[index]).collect(),
         amodal: all.iter().map(|a| a.amodal[index]).collect(),
-        occluded: all.iter().map(|a| if a.amodal[index] == 0 { 0.0 } else { 1.0 - a.visible_fraction(index) }).collect(),
+        occluded: all
+            .iter()
+            .map(|a| if a.amodal[index] == 0 { 0.0 } else { 1.0 - a.visible_fraction(index) })
+            .collect(),
         boxes: all.iter().map(|a| a.boxes[index]).collect(),
         amodal_boxes: all.iter().map(|a| a.amodal_boxes[index]).collect(),
         centers: frames

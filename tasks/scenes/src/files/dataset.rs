@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::atomic;
 use super::contents::Metadata;
 use super::job::manifest_path;
 use super::manifest::{Entry, Manifest, UnitManifest, read_versioned, sha256};
 use super::npy::{self, Array};
 use super::picture::{self, Decoded};
-use super::atomic;
 use crate::Error;
 use crate::annotate::Track;
 use crate::description::{Combination, Scene, Split};
@@ -62,7 +62,12 @@ impl DataSet {
                     let (found, expected) = (found.config_hash, manifest.config_hash);
                     return Err(Error::OtherConfig { folder: unit, found, expected });
                 }
-                scenes.extend(found.scenes.into_iter().map(|(seed, files)| Place { split, seed, unit: unit.clone(), files }));
+                scenes.extend(found.scenes.into_iter().map(|(seed, files)| Place {
+                    split,
+                    seed,
+                    unit: unit.clone(),
+                    files,
+                }));
             }
         }
         Ok(Self { folder, manifest, scenes })
@@ -150,7 +155,10 @@ impl SceneFiles<'_> {
             let mut file = File::open(unit).map_err(io)?;
             let length = file.metadata().map_err(io)?.len();
             if entry.offset.checked_add(entry.bytes).is_none_or(|end| end > length) {
-                return Err(Error::corrupt(unit, format!("ends at byte {length}, inside {}; generate it again", path.display())));
+                return Err(Error::corrupt(
+                    unit,
+                    format!("ends at byte {length}, inside {}; generate it again", path.display()),
+                ));
             }
             file.seek(SeekFrom::Start(entry.offset)).map_err(io)?;
             let mut bytes = vec![0; entry.bytes as usize];
@@ -160,7 +168,10 @@ impl SceneFiles<'_> {
             fs::read(&path).map_err(|error| Error::file(&path, error))?
         };
         if sha256(&bytes) != entry.sha256 {
-            return Err(Error::corrupt(&path, "has other bytes than its manifest says; delete the unit and generate again"));
+            return Err(Error::corrupt(
+                &path,
+                "has other bytes than its manifest says; delete the unit and generate again",
+            ));
         }
         Ok(bytes)
     }

@@ -77,7 +77,8 @@ pub fn run(generator: &Generator, job: &Job, progress: &(dyn Fn(u64) -> bool + S
     let units: Vec<u64> = units.filter(|unit| unit % parts == part).collect();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(job.workers).build()?;
     let summary = Mutex::new(Summary::default());
-    let add = |change: &dyn Fn(&mut Summary)| change(&mut summary.lock().expect("no thread panics while it holds this"));
+    let add =
+        |change: &dyn Fn(&mut Summary)| change(&mut summary.lock().expect("no thread panics while it holds this"));
     pool.install(|| {
         // One unit at a time per thread, in order, so that an interrupted job has made the first ones.
         units.par_iter().with_max_len(1).try_for_each(|&unit| {

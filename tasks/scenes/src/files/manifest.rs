@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{atomic, contents::json, hex};
@@ -109,7 +109,11 @@ pub(crate) fn begin(folder: &Path, generator: &Generator, format: Format) -> Res
             return Err(Error::OtherConfig { folder: folder.into(), found, expected });
         }
         if found.format != format {
-            return Err(Error::invalid("format", format!("{format:?}"), format!("{:?}, as the folder has", found.format)));
+            return Err(Error::invalid(
+                "format",
+                format!("{format:?}"),
+                format!("{:?}, as the folder has", found.format),
+            ));
         }
         return Ok(());
     }

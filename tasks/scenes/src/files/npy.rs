@@ -79,7 +79,8 @@ pub(crate) fn decode<T: Element>(path: &Path, bytes: &[u8]) -> Result<Array<T>, 
         return Err(corrupt("another type or order"));
     }
     let shape = header.split_once('(').and_then(|(_, rest)| rest.split_once(')')).ok_or_else(|| corrupt("no shape"))?.0;
-    let shape: Option<Vec<usize>> = shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(|s| s.parse().ok()).collect();
+    let shape: Option<Vec<usize>> =
+        shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(|s| s.parse().ok()).collect();
     let shape = shape.ok_or_else(|| corrupt("a shape that is not numbers"))?;
     let count = shape.iter().try_fold(T::BYTES, |n, &extent| n.checked_mul(extent));
     if count != Some(rest.len()) {

@@ -103,7 +103,11 @@ fn verify_camera(
     let field = |name: &str, channels: usize| {
         let array = files.field(&camera.name, name)?;
         let expected = frames * pixels * channels;
-        if array.data.len() == expected { Ok(array.data) } else { Err(Error::corrupt(at(name), format!("has not {expected} values"))) }
+        if array.data.len() == expected {
+            Ok(array.data)
+        } else {
+            Err(Error::corrupt(at(name), format!("has not {expected} values")))
+        }
     };
     let distance = field("distance", 1)?;
     let depth = field("depth", 1)?;
@@ -137,7 +141,9 @@ fn verify_camera(
         for pixel in 0..pixels {
             let i = frame * pixels + pixel;
             let (x, y) = ((pixel % width) as f64 + 0.5, (pixel / width) as f64 + 0.5);
-            let here = |problem: String| Error::corrupt(at(&name), format!("pixel ({}, {}): {problem}", pixel % width, pixel / width));
+            let here = |problem: String| {
+                Error::corrupt(at(&name), format!("pixel ({}, {}): {problem}", pixel % width, pixel / width))
+            };
             let is_surface = flags[i] & Flags::SURFACE != 0;
             if is_surface != distance[i].is_finite() || (ids[pixel] > 0 && !is_surface) {
                 return Err(here("flags, distance and id disagree about what is seen".to_owned()));
@@ -197,14 +203,17 @@ fn verify_camera(
                     let found = stage.closest(&ray, 0.0);
                     let states = scene.states(at_frame);
                     let target = if body == 0 { local } else { states[body - 1].pose.to_world(local) };
-                    let same = found.is_some_and(|hit| usize::from(hit.id) == body && grazing_distance(&hit, &ray, target) < 5.0 * tolerance);
+                    let same = found.is_some_and(|hit| {
+                        usize::from(hit.id) == body && grazing_distance(&hit, &ray, target) < 5.0 * tolerance
+                    });
                     if !same {
                         return Err(here(format!("its flow to frame {at_frame} lands on another point")));
                     }
                 }
             }
         }
-        verify_tracks(&tracks, &ids, frame, width, height).map_err(|problem| Error::corrupt(at("tracks.json"), problem))?;
+        verify_tracks(&tracks, &ids, frame, width, height)
+            .map_err(|problem| Error::corrupt(at("tracks.json"), problem))?;
     }
     Ok(())
 }
@@ -280,7 +289,10 @@ fn verify_tracks(
         let count = ids.iter().filter(|id| **id == track.id).count();
         let found = (-1..=1).any(|dx| (-1..=1).any(|dy| near(dx, dy)));
         if !found && count > 30 {
-            return Err(format!("track {index} of object {} is visible where the object is not, frame {frame}", track.id));
+            return Err(format!(
+                "track {index} of object {} is visible where the object is not, frame {frame}",
+                track.id
+            ));
         }
     }
     Ok(())

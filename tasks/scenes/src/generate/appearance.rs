@@ -6,7 +6,8 @@
 use super::Generator;
 use crate::Error;
 use crate::description::{
-    Color, Colors, Form, Material, Motion, Object, ObjectGroup, Shape, Size, Sizes, Split, Surface, Texture, TextureKind,
+    Color, Colors, Form, Material, Motion, Object, ObjectGroup, Shape, Size, Sizes, Split, Surface, Texture,
+    TextureKind,
 };
 use crate::geometry::Outline;
 use crate::random::Stream;
@@ -43,7 +44,11 @@ pub(super) fn draw(
     }
     let (size, extent) = match group.sizes {
         Sizes::Named { small, large } => {
-            if stream.chance(0.5) { (Some(Size::Small), small) } else { (Some(Size::Large), large) }
+            if stream.chance(0.5) {
+                (Some(Size::Small), small)
+            } else {
+                (Some(Size::Large), large)
+            }
         }
         Sizes::Uniform(range) => (None, range.draw(stream)),
     };

@@ -9,7 +9,8 @@ pub(super) fn draw(config: &GeneratorConfig, seed: u64) -> Vec<Camera> {
     let mut cameras = Vec::new();
     for (index, rig) in config.cameras.iter().enumerate() {
         let mut stream = Stream::new(seed, &format!("camera {index}"), 0);
-        let camera = Camera { name: rig.name.clone(), lens: rig.lens, poses: poses(rig, config.video.frames, &mut stream) };
+        let camera =
+            Camera { name: rig.name.clone(), lens: rig.lens, poses: poses(rig, config.video.frames, &mut stream) };
         let right = rig.stereo_baseline.map(|baseline| Camera {
             name: format!("{}_right", rig.name),
             lens: rig.lens,

@@ -40,8 +40,11 @@ pub(super) fn place(
         let object = appearance::draw(group, &mut looks, seed, split, wanted, generator)?;
         let solid = generator.meshes.solid(&object.form)?;
         let parts = physics::parts(&object.form, &solid);
-        let pose = free_pose(placed, group, &mut places, &parts, &solid, world)
-            .ok_or(Error::Placement { seed, object: placed.len() + 1, attempts: ATTEMPTS })?;
+        let pose = free_pose(placed, group, &mut places, &parts, &solid, world).ok_or(Error::Placement {
+            seed,
+            object: placed.len() + 1,
+            attempts: ATTEMPTS,
+        })?;
         let mut velocity = velocities.in_box(group.velocity.0, group.velocity.1);
         if group.toward_center {
             velocity = velocity - vec3(pose.position.x, pose.position.y, 0.0);

@@ -43,9 +43,7 @@ fn lights(lights: Lights, stream: &mut Stream) -> Vec<Light> {
     match lights {
         Lights::Dark => vec![],
         Lights::Clevr { jitter } => {
-            let mut near = |x: f64, y: f64, z: f64| {
-                vec3(x, y, z) + stream.in_box(Vec3::ZERO, Vec3::splat(jitter))
-            };
+            let mut near = |x: f64, y: f64, z: f64| vec3(x, y, z) + stream.in_box(Vec3::ZERO, Vec3::splat(jitter));
             // Positions, tints and relative strengths are CLEVR's; units are ours.
             vec![
                 Light::Sun { toward: near(11.66, -6.63, 25.82).normalized(), irradiance: [1.8; 3], softness: 0.1 },

@@ -81,7 +81,8 @@ impl<'a> Stage<'a> {
             })
             .collect();
         let hierarchy = (instances.len() > MANY).then(|| {
-            let around = |i: &Instance| Aabb { min: i.center - Vec3::splat(i.radius), max: i.center + Vec3::splat(i.radius) };
+            let around =
+                |i: &Instance| Aabb { min: i.center - Vec3::splat(i.radius), max: i.center + Vec3::splat(i.radius) };
             Bvh::new(&instances.iter().map(around).collect::<Vec<_>>())
         });
         Self { instances, has_floor: scene.world.floor.is_some(), hierarchy }

@@ -69,7 +69,8 @@ fn disagreement(scene: &Scene, frame: usize, sentence: &Sentence, counts: &Count
     }
     let expected = match &sentence.meaning {
         Meaning::Shows(patterns) => {
-            let missing = patterns.iter().find(|p| !fitting(scene, p, counts).iter().any(|&i| is_clear(scene, i, counts)));
+            let missing =
+                patterns.iter().find(|p| !fitting(scene, p, counts).iter().any(|&i| is_clear(scene, i, counts)));
             return missing.map(|p| format!("nothing clearly visible is {p:?}"));
         }
         Meaning::Count(p) => Answer::Number(fitting(scene, p, counts).len()),
@@ -150,6 +151,7 @@ fn misworded(sentence: &Sentence) -> Option<String> {
     Color::ALL.iter().find_map(|&color| {
         let meant = patterns.iter().any(|p| p.color == Some(color));
         let said = grammar.colors[color as usize].0.iter().any(|form| words.contains(form));
-        (meant != said).then(|| format!("{} is {}", color.name(), if said { "said, not meant" } else { "meant, not said" }))
+        (meant != said)
+            .then(|| format!("{} is {}", color.name(), if said { "said, not meant" } else { "meant, not said" }))
     })
 }

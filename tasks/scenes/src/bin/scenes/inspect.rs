@@ -43,7 +43,8 @@ pub(crate) fn preview(arguments: &Preview) -> anyhow::Result<()> {
             None => contact_sheet::panels(&drawn, drawn.scene.video.frames / 2),
         })
     });
-    let sheet = Sheet::stacked(&rows.collect::<Result<Vec<_>, velo_scenes::Error>>()?).enlarged(arguments.zoom.clamp(1, 16));
+    let sheet =
+        Sheet::stacked(&rows.collect::<Result<Vec<_>, velo_scenes::Error>>()?).enlarged(arguments.zoom.clamp(1, 16));
     std::fs::write(&arguments.out, sheet.png()).with_context(|| arguments.out.display().to_string())
 }
 

@@ -124,30 +124,90 @@ fn article(language: Language, gender: Gender, role: Role, next: &str) -> &'stat
     let vowel = starts_with_vowel(next);
     match (language, role) {
         (Language::Turkish | Language::Russian, _) | (_, Role::Many) => "",
-        (Language::English, Role::Some) => if vowel { "an " } else { "a " },
+        (Language::English, Role::Some) => {
+            if vowel {
+                "an "
+            } else {
+                "a "
+            }
+        }
         (Language::English, _) => "the ",
-        (Language::German, Role::Some) => if gender == Feminine { "eine " } else { "ein " },
+        (Language::German, Role::Some) => {
+            if gender == Feminine {
+                "eine "
+            } else {
+                "ein "
+            }
+        }
         (Language::German, _) => match gender {
             Masculine => "der ",
             Feminine => "die ",
             Neuter => "das ",
         },
-        (Language::French, Role::Some) => if gender == Feminine { "une " } else { "un " },
+        (Language::French, Role::Some) => {
+            if gender == Feminine {
+                "une "
+            } else {
+                "un "
+            }
+        }
         (Language::French, _) if vowel => "l’",
-        (Language::French, _) => if gender == Feminine { "la " } else { "le " },
-        (Language::Spanish, Role::Some) => if gender == Feminine { "una " } else { "un " },
-        (Language::Spanish, _) => if gender == Feminine { "la " } else { "el " },
+        (Language::French, _) => {
+            if gender == Feminine {
+                "la "
+            } else {
+                "le "
+            }
+        }
+        (Language::Spanish, Role::Some) => {
+            if gender == Feminine {
+                "una "
+            } else {
+                "un "
+            }
+        }
+        (Language::Spanish, _) => {
+            if gender == Feminine {
+                "la "
+            } else {
+                "el "
+            }
+        }
         (Language::Italian, Role::Some) => match gender {
             Feminine if vowel => "un’",
             Feminine => "una ",
             _ => "un ",
         },
         (Language::Italian, Role::Than) if vowel => "dell’",
-        (Language::Italian, Role::Than) => if gender == Feminine { "della " } else { "del " },
+        (Language::Italian, Role::Than) => {
+            if gender == Feminine {
+                "della "
+            } else {
+                "del "
+            }
+        }
         (Language::Italian, _) if vowel => "l’",
-        (Language::Italian, _) => if gender == Feminine { "la " } else { "il " },
-        (Language::Portuguese, Role::Some) => if gender == Feminine { "uma " } else { "um " },
-        (Language::Portuguese, _) => if gender == Feminine { "a " } else { "o " },
+        (Language::Italian, _) => {
+            if gender == Feminine {
+                "la "
+            } else {
+                "il "
+            }
+        }
+        (Language::Portuguese, Role::Some) => {
+            if gender == Feminine {
+                "uma "
+            } else {
+                "um "
+            }
+        }
+        (Language::Portuguese, _) => {
+            if gender == Feminine {
+                "a "
+            } else {
+                "o "
+            }
+        }
     }
 }
 

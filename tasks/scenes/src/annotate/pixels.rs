@@ -119,7 +119,7 @@ impl<'a> Annotator<'a> {
                 let (backward, previous_flags) = self.flow(previous, &ray, hit.as_ref(), x, y);
                 out.forward_flow.push(forward);
                 out.backward_flow.push(backward);
-                out.flags.push(u8::from(hit.is_some()) * Flags::SURFACE | next_flags << 1 | previous_flags << 3);
+                out.flags.push((u8::from(hit.is_some()) * Flags::SURFACE) | (next_flags << 1) | (previous_flags << 3));
                 let distance = hit.map_or(f64::INFINITY, |hit| hit.t);
                 out.distance.push(distance as f32);
                 out.depth.push(hit.map_or(f32::INFINITY, |hit| (hit.t * now.view.cosine(&ray)) as f32));

@@ -138,15 +138,14 @@ pub struct Seconds {
     pub write: f64,
 }
 
+/// Takes the name and the bytes of a finished file.
+pub type Sink<'a> = dyn FnMut(&str, Vec<u8>) -> Result<(), Error> + 'a;
+
 /// Makes all files of a scene and hands each to `sink` as soon as it is finished.
 ///
 /// # Errors
 /// Those of `sink`.
-pub fn make(
-    drawn: &Drawn,
-    config: &GeneratorConfig,
-    sink: &mut dyn FnMut(&str, Vec<u8>) -> Result<(), Error>,
-) -> Result<Seconds, Error> {
+pub fn make(drawn: &Drawn, config: &GeneratorConfig, sink: &mut Sink<'_>) -> Result<Seconds, Error> {
     let begin = std::time::Instant::now();
     let mut seconds = Seconds::default();
     let scene = &drawn.scene;

@@ -138,14 +138,14 @@ fn verify_camera(
         let next = (camera.view(frame as i64 + 1, width, height), Stage::at(scene, solids, frame as i64 + 1));
         let last = (camera.view(frame as i64 - 1, width, height), Stage::at(scene, solids, frame as i64 - 1));
         let states = scene.states(frame as i64);
-        for pixel in 0..pixels {
+        for (pixel, &id) in ids.iter().enumerate() {
             let i = frame * pixels + pixel;
             let (x, y) = ((pixel % width) as f64 + 0.5, (pixel / width) as f64 + 0.5);
             let here = |problem: String| {
                 Error::corrupt(at(&name), format!("pixel ({}, {}): {problem}", pixel % width, pixel / width))
             };
             let is_surface = flags[i] & Flags::SURFACE != 0;
-            if is_surface != distance[i].is_finite() || (ids[pixel] > 0 && !is_surface) {
+            if is_surface != distance[i].is_finite() || (id > 0 && !is_surface) {
                 return Err(here("flags, distance and id disagree about what is seen".to_owned()));
             }
             if !is_surface {
@@ -163,7 +163,7 @@ fn verify_camera(
             if (n.length() - 1.0).abs() > 1e-5 || n.dot(ray.direction) > 1e-5 {
                 return Err(here(format!("{n:?} is not a unit normal that faces the camera")));
             }
-            let body = usize::from(ids[pixel]);
+            let body = usize::from(id);
             let off = match body {
                 0 => point.z.abs(),
                 id => solids[id - 1].distance(states[id - 1].pose.to_local(point)).abs(),

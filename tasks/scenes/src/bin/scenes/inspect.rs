@@ -35,6 +35,9 @@ pub(crate) struct Preview {
 }
 
 pub(crate) fn preview(arguments: &Preview) -> anyhow::Result<()> {
+    if arguments.source.is_missing() {
+        return all_presets(arguments);
+    }
     let generator = Generator::new(arguments.source.load()?)?;
     let rows = (arguments.seed..arguments.seed + arguments.scenes).map(|seed| {
         let drawn = generator.draw(seed)?;
@@ -45,6 +48,18 @@ pub(crate) fn preview(arguments: &Preview) -> anyhow::Result<()> {
     });
     let sheet =
         Sheet::stacked(&rows.collect::<Result<Vec<_>, velo_scenes::Error>>()?).enlarged(arguments.zoom.clamp(1, 16));
+    std::fs::write(&arguments.out, sheet.png()).with_context(|| arguments.out.display().to_string())
+}
+
+/// One row per preset, all about equally high.
+fn all_presets(arguments: &Preview) -> anyhow::Result<()> {
+    let rows = known::list().map(|(name, _)| {
+        let drawn = Generator::new(known::named(name)?)?.draw(arguments.seed)?;
+        let zoom = (64 / drawn.scene.image.height).max(1);
+        Ok(contact_sheet::panels(&drawn, drawn.scene.video.frames / 2).enlarged(zoom))
+    });
+    let sheet = Sheet::stacked(&rows.collect::<Result<Vec<_>, velo_scenes::Error>>()?);
+    let sheet = sheet.enlarged(arguments.zoom.clamp(1, 16));
     std::fs::write(&arguments.out, sheet.png()).with_context(|| arguments.out.display().to_string())
 }
 

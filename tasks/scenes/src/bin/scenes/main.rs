@@ -24,7 +24,8 @@ struct Cli {
 enum Command {
     /// Make a data set, or what is missing of it.
     Generate(generate::Arguments),
-    /// Draw scenes and put their pictures and annotations side by side into one PNG.
+    /// Draw scenes and put their pictures and annotations side by side into one PNG; without a configuration, one scene of
+    /// every preset.
     Preview(inspect::Preview),
     /// Read a data set back and check everything that can be checked.
     Verify(inspect::Folder),

@@ -8,7 +8,7 @@ use velo_scenes::description::{GeneratorConfig, presets};
 
 /// A file or a preset.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(crate) struct Source {
     /// A configuration, RON or JSON.
     config: Option<PathBuf>,
@@ -18,11 +18,19 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    pub(crate) fn is_missing(&self) -> bool {
+        self.config.is_none() && self.preset.is_none()
+    }
+
     pub(crate) fn load(&self) -> Result<GeneratorConfig, Error> {
         match (&self.config, &self.preset) {
             (Some(path), _) => GeneratorConfig::from_file(path),
             (None, Some(name)) => presets::named(name),
-            (None, None) => unreachable!("clap requires one of the two"),
+            (None, None) => Err(Error::InvalidField {
+                field: "the configuration".to_owned(),
+                found: "missing".to_owned(),
+                expected: "a file, or --preset NAME (see `scenes presets`)".to_owned(),
+            }),
         }
     }
 }

@@ -82,7 +82,8 @@ impl<'a> Shader<'a> {
     fn albedo(&self, hit: &Hit) -> (Vec3, Material, f64) {
         if hit.id == 0 {
             let color = self.floor.as_ref().map_or(Vec3::ZERO, |paint| paint.at(hit.local));
-            return (color, Material::Rubber, 0.9);
+            // The ground has no highlights worth their time.
+            return (color, Material::Paper, 1.0);
         }
         let index = usize::from(hit.id) - 1;
         let (look, surface) = (&self.looks[index], &self.scene.objects[index].surface);

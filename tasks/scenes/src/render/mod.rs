@@ -17,7 +17,7 @@ use crate::description::{Camera, Scene};
 use crate::geometry::Solid;
 use crate::random::mix;
 use crate::vector::Vec3;
-use shading::{Dice, Shader, display};
+use shading::{Dice, Display, Shader};
 
 /// Makes the pictures of a scene.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl<'a> Renderer<'a> {
                 (stage, view, screen)
             })
             .collect();
-        let has_shoulder = !self.scene.world.lights.is_empty();
+        let display = Display::new(!self.scene.world.lights.is_empty());
         let mut pixels = Vec::with_capacity(width * height * 3);
         for row in 0..height {
             for column in 0..width {
@@ -77,7 +77,7 @@ impl<'a> Renderer<'a> {
                     let hit = screen.closest(stage, &ray, x, y);
                     sum = sum + self.shader.light(stage, &ray, hit.as_ref(), &mut dice);
                 }
-                pixels.extend(display(sum * (image.exposure / count as f64), has_shoulder));
+                pixels.extend(display.bytes(sum * (image.exposure / count as f64)));
             }
         }
         pixels

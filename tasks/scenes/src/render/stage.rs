@@ -37,8 +37,24 @@ struct Instance<'a> {
     position: Vec3,
     /// Columns of the rotation: its axes in the world.
     axes: [Vec3; 3],
+}
+
+/// A ball around an object, apart from the rest so that the loop over all of them reads little memory.
+#[derive(Debug, Clone, Copy)]
+struct Ball {
     center: Vec3,
     radius: f64,
+}
+
+impl Ball {
+    /// True if the ray passes through it between `near` and `far`.
+    #[inline(always)]
+    fn is_met(&self, ray: &Ray, near: f64, far: f64) -> bool {
+        let to_center = self.center - ray.origin;
+        let along = to_center.dot(ray.direction);
+        let foot = to_center - ray.direction * along;
+        along + self.radius >= near && along - self.radius <= far && foot.dot(foot) <= self.radius * self.radius
+    }
 }
 
 /// Where a ray meets the scene.
@@ -62,6 +78,7 @@ pub struct Hit {
 #[derive(Debug)]
 pub struct Stage<'a> {
     instances: Vec<Instance<'a>>,
+    balls: Vec<Ball>,
     has_floor: bool,
     hierarchy: Option<Bvh>,
 }
@@ -69,23 +86,22 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// The scene with its objects at these poses.
     pub fn new(scene: &Scene, solids: &'a [Solid], poses: impl Iterator<Item = Pose>) -> Self {
-        let instances: Vec<_> = solids
+        let (instances, balls): (Vec<_>, Vec<_>) = solids
             .iter()
             .zip(poses)
-            .map(|(solid, pose)| Instance {
-                solid,
-                position: pose.position,
-                axes: pose.rotation.columns(),
-                center: pose.to_world(solid.bounds().center()),
-                radius: solid.bounding_radius() * (1.0 + 1e-9),
+            .map(|(solid, pose)| {
+                let center = pose.to_world(solid.bounds().center());
+                let radius = solid.bounding_radius() * (1.0 + 1e-9);
+                let instance = Instance { solid, position: pose.position, axes: pose.rotation.columns() };
+                (instance, Ball { center, radius })
             })
-            .collect();
+            .unzip();
         let hierarchy = (instances.len() > MANY).then(|| {
             let around =
-                |i: &Instance| Aabb { min: i.center - Vec3::splat(i.radius), max: i.center + Vec3::splat(i.radius) };
-            Bvh::new(&instances.iter().map(around).collect::<Vec<_>>())
+                |b: &Ball| Aabb { min: b.center - Vec3::splat(b.radius), max: b.center + Vec3::splat(b.radius) };
+            Bvh::new(&balls.iter().map(around).collect::<Vec<_>>())
         });
-        Self { instances, has_floor: scene.world.floor.is_some(), hierarchy }
+        Self { instances, balls, has_floor: scene.world.floor.is_some(), hierarchy }
     }
 
     /// The scene at a frame, -1 to `frames`.
@@ -102,7 +118,7 @@ impl<'a> Stage<'a> {
 
     /// Middle and radius of a ball around an object.
     pub(crate) fn ball(&self, index: usize) -> (Vec3, f64) {
-        (self.instances[index].center, self.instances[index].radius)
+        (self.balls[index].center, self.balls[index].radius)
     }
 
     /// The first thing that a ray meets.
@@ -153,7 +169,8 @@ impl<'a> Stage<'a> {
             });
             return blocked;
         }
-        (0..self.instances.len()).any(|index| self.local_hit(index, ray, near, far).is_some())
+        let mut met = self.balls.iter().enumerate().filter(|(_, ball)| ball.is_met(ray, near, far));
+        met.any(|(index, _)| self.in_ball(index, ray, near, far).is_some())
     }
 
     /// What a ray meets if there is nothing but this object.
@@ -176,16 +193,12 @@ impl<'a> Stage<'a> {
 
     #[inline]
     fn local_hit(&self, index: usize, ray: &Ray, near: f64, far: f64) -> Option<(crate::geometry::SurfaceHit, Ray)> {
+        if self.balls[index].is_met(ray, near, far) { self.in_ball(index, ray, near, far) } else { None }
+    }
+
+    /// The same for a ray that meets the object's ball.
+    fn in_ball(&self, index: usize, ray: &Ray, near: f64, far: f64) -> Option<(crate::geometry::SurfaceHit, Ray)> {
         let instance = &self.instances[index];
-        let to_center = instance.center - ray.origin;
-        let along = to_center.dot(ray.direction);
-        if along + instance.radius < near || along - instance.radius > far {
-            return None;
-        }
-        let foot = to_center - ray.direction * along;
-        if foot.dot(foot) > instance.radius * instance.radius {
-            return None;
-        }
         let [x, y, z] = instance.axes;
         let turned = |v: Vec3| Vec3 { x: x.dot(v), y: y.dot(v), z: z.dot(v) };
         let local = Ray { origin: turned(ray.origin - instance.position), direction: turned(ray.direction) };

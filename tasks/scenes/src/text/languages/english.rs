@@ -1,0 +1,62 @@
+//! English.
+
+use super::{Adjective, Gender::*, Grammar, Noun};
+
+/// English.
+pub(super) const ENGLISH: Grammar = Grammar {
+    nouns: [
+        Noun { gender: Neuter, one: "cube", many: "cubes", than: "" },
+        Noun { gender: Neuter, one: "sphere", many: "spheres", than: "" },
+        Noun { gender: Neuter, one: "cylinder", many: "cylinders", than: "" },
+        Noun { gender: Neuter, one: "cone", many: "cones", than: "" },
+        Noun { gender: Neuter, one: "capsule", many: "capsules", than: "" },
+        Noun { gender: Neuter, one: "ring", many: "rings", than: "" },
+        Noun { gender: Neuter, one: "gear", many: "gears", than: "" },
+        Noun { gender: Neuter, one: "bracket", many: "brackets", than: "" },
+        Noun { gender: Neuter, one: "knot", many: "knots", than: "" },
+        Noun { gender: Neuter, one: "rock", many: "rocks", than: "" },
+        Noun { gender: Neuter, one: "square", many: "squares", than: "" },
+        Noun { gender: Neuter, one: "disc", many: "discs", than: "" },
+        Noun { gender: Neuter, one: "triangle", many: "triangles", than: "" },
+        Noun { gender: Neuter, one: "star", many: "stars", than: "" },
+        Noun { gender: Neuter, one: "cross", many: "crosses", than: "" },
+        Noun { gender: Neuter, one: "sign", many: "signs", than: "" },
+        Noun { gender: Neuter, one: "object", many: "objects", than: "" },
+    ],
+    colors: [
+        Adjective(["blue", "blue", "blue", "blue", "blue"]),
+        Adjective(["brown", "brown", "brown", "brown", "brown"]),
+        Adjective(["cyan", "cyan", "cyan", "cyan", "cyan"]),
+        Adjective(["gray", "gray", "gray", "gray", "gray"]),
+        Adjective(["green", "green", "green", "green", "green"]),
+        Adjective(["purple", "purple", "purple", "purple", "purple"]),
+        Adjective(["red", "red", "red", "red", "red"]),
+        Adjective(["yellow", "yellow", "yellow", "yellow", "yellow"]),
+    ],
+    sizes: [
+        Adjective(["small", "small", "small", "small", "small"]),
+        Adjective(["large", "large", "large", "large", "large"]),
+    ],
+    of_material: ["rubber", "metal", "paper"],
+    material_names: ["rubber", "metal", "paper"],
+    and_: "and",
+    yes_no: ["yes", "no"],
+    how_many: ["how many", "how many"],
+    relations: [
+        "further left than {b}",
+        "further right than {b}",
+        "closer to the camera than {b}",
+        "farther from the camera than {b}",
+    ],
+    shows: &["the picture shows {list}.", "there is {list}.", "one can see {list}."],
+    relates: &["{a} is {relation}.", "{a} lies {relation}."],
+    asks_count: &["how many {n} are there?", "what is the number of {n}?"],
+    asks_existence: &["is there {p}?", "can {p} be seen?"],
+    asks_color: &["what color is {a}?", "which color does {a} have?"],
+    asks_material: &["what is {a} made of?", "which material is {a} made of?"],
+    asks_shape: &["what shape is {a}?", "which shape does {a} have?"],
+    asks_size: &["how large is {a}?", "which size does {a} have?"],
+    asks_relation: &["is {a} {relation}?", "is it true that {a} is {relation}?"],
+    asks_collision: &["do {a} and {b} collide?", "do {a} and {b} bump into each other?"],
+    asks_reading: &["what is written there, from left to right?", "which text can be read, from left to right?"],
+};

@@ -1,0 +1,62 @@
+//! French: size before the noun, colour after it; articles elide before vowels.
+
+use super::{Adjective, Gender::*, Grammar, Noun};
+
+/// French: size before the noun, colour after it; articles elide before vowels.
+pub(super) const FRENCH: Grammar = Grammar {
+    nouns: [
+        Noun { gender: Masculine, one: "cube", many: "cubes", than: "" },
+        Noun { gender: Feminine, one: "sphère", many: "sphères", than: "" },
+        Noun { gender: Masculine, one: "cylindre", many: "cylindres", than: "" },
+        Noun { gender: Masculine, one: "cône", many: "cônes", than: "" },
+        Noun { gender: Feminine, one: "capsule", many: "capsules", than: "" },
+        Noun { gender: Masculine, one: "anneau", many: "anneaux", than: "" },
+        Noun { gender: Masculine, one: "engrenage", many: "engrenages", than: "" },
+        Noun { gender: Feminine, one: "équerre", many: "équerres", than: "" },
+        Noun { gender: Masculine, one: "nœud", many: "nœuds", than: "" },
+        Noun { gender: Masculine, one: "rocher", many: "rochers", than: "" },
+        Noun { gender: Masculine, one: "carré", many: "carrés", than: "" },
+        Noun { gender: Masculine, one: "disque", many: "disques", than: "" },
+        Noun { gender: Masculine, one: "triangle", many: "triangles", than: "" },
+        Noun { gender: Feminine, one: "étoile", many: "étoiles", than: "" },
+        Noun { gender: Feminine, one: "croix", many: "croix", than: "" },
+        Noun { gender: Masculine, one: "panneau", many: "panneaux", than: "" },
+        Noun { gender: Masculine, one: "objet", many: "objets", than: "" },
+    ],
+    colors: [
+        Adjective(["bleu", "bleue", "bleu", "bleus", "bleues"]),
+        Adjective(["brun", "brune", "brun", "bruns", "brunes"]),
+        Adjective(["turquoise", "turquoise", "turquoise", "turquoise", "turquoise"]),
+        Adjective(["gris", "grise", "gris", "gris", "grises"]),
+        Adjective(["vert", "verte", "vert", "verts", "vertes"]),
+        Adjective(["violet", "violette", "violet", "violets", "violettes"]),
+        Adjective(["rouge", "rouge", "rouge", "rouges", "rouges"]),
+        Adjective(["jaune", "jaune", "jaune", "jaunes", "jaunes"]),
+    ],
+    sizes: [
+        Adjective(["petit", "petite", "petit", "petits", "petites"]),
+        Adjective(["grand", "grande", "grand", "grands", "grandes"]),
+    ],
+    of_material: ["en caoutchouc", "en métal", "en papier"],
+    material_names: ["caoutchouc", "métal", "papier"],
+    and_: "et",
+    yes_no: ["oui", "non"],
+    how_many: ["combien", "combien"],
+    relations: [
+        "plus à gauche que {b}",
+        "plus à droite que {b}",
+        "plus près de la caméra que {b}",
+        "plus loin de la caméra que {b}",
+    ],
+    shows: &["l’image montre {list}.", "on voit {list}.", "il y a {list}."],
+    relates: &["{a} est {relation}.", "{a} se trouve {relation}."],
+    asks_count: &["combien {de n} y a-t-il ?", "combien {de n} voit-on ?"],
+    asks_existence: &["y a-t-il {p} ?", "voit-on {p} ?"],
+    asks_color: &["de quelle couleur est {a} ?", "quelle couleur a {a} ?"],
+    asks_material: &["en quoi est {a} ?", "de quelle matière est {a} ?"],
+    asks_shape: &["quelle forme a {a} ?", "de quelle forme est {a} ?"],
+    asks_size: &["de quelle taille est {a} ?", "quelle taille a {a} ?"],
+    asks_relation: &["est-ce que {a} est {relation} ?", "est-ce que {a} se trouve {relation} ?"],
+    asks_collision: &["est-ce que {a} et {b} se heurtent ?", "y a-t-il un choc entre {a} et {b} ?"],
+    asks_reading: &["que peut-on lire, de gauche à droite ?", "quel texte voit-on, de gauche à droite ?"],
+};

@@ -1,0 +1,62 @@
+//! German: endings follow gender and article.
+
+use super::{Adjective, Gender::*, Grammar, Noun};
+
+/// German: endings follow gender and article.
+pub(super) const GERMAN: Grammar = Grammar {
+    nouns: [
+        Noun { gender: Masculine, one: "Würfel", many: "Würfel", than: "" },
+        Noun { gender: Feminine, one: "Kugel", many: "Kugeln", than: "" },
+        Noun { gender: Masculine, one: "Zylinder", many: "Zylinder", than: "" },
+        Noun { gender: Masculine, one: "Kegel", many: "Kegel", than: "" },
+        Noun { gender: Feminine, one: "Kapsel", many: "Kapseln", than: "" },
+        Noun { gender: Masculine, one: "Ring", many: "Ringe", than: "" },
+        Noun { gender: Neuter, one: "Zahnrad", many: "Zahnräder", than: "" },
+        Noun { gender: Masculine, one: "Winkel", many: "Winkel", than: "" },
+        Noun { gender: Masculine, one: "Knoten", many: "Knoten", than: "" },
+        Noun { gender: Masculine, one: "Stein", many: "Steine", than: "" },
+        Noun { gender: Neuter, one: "Quadrat", many: "Quadrate", than: "" },
+        Noun { gender: Feminine, one: "Scheibe", many: "Scheiben", than: "" },
+        Noun { gender: Neuter, one: "Dreieck", many: "Dreiecke", than: "" },
+        Noun { gender: Masculine, one: "Stern", many: "Sterne", than: "" },
+        Noun { gender: Neuter, one: "Kreuz", many: "Kreuze", than: "" },
+        Noun { gender: Neuter, one: "Schild", many: "Schilder", than: "" },
+        Noun { gender: Neuter, one: "Objekt", many: "Objekte", than: "" },
+    ],
+    colors: [
+        Adjective(["blauer", "blaue", "blaues", "blaue", "blaue"]),
+        Adjective(["brauner", "braune", "braunes", "braune", "braune"]),
+        Adjective(["türkisfarbener", "türkisfarbene", "türkisfarbenes", "türkisfarbene", "türkisfarbene"]),
+        Adjective(["grauer", "graue", "graues", "graue", "graue"]),
+        Adjective(["grüner", "grüne", "grünes", "grüne", "grüne"]),
+        Adjective(["violetter", "violette", "violettes", "violette", "violette"]),
+        Adjective(["roter", "rote", "rotes", "rote", "rote"]),
+        Adjective(["gelber", "gelbe", "gelbes", "gelbe", "gelbe"]),
+    ],
+    sizes: [
+        Adjective(["kleiner", "kleine", "kleines", "kleine", "kleine"]),
+        Adjective(["großer", "große", "großes", "große", "große"]),
+    ],
+    of_material: ["aus Gummi", "aus Metall", "aus Papier"],
+    material_names: ["Gummi", "Metall", "Papier"],
+    and_: "und",
+    yes_no: ["ja", "nein"],
+    how_many: ["wie viele", "wie viele"],
+    relations: [
+        "weiter links als {b}",
+        "weiter rechts als {b}",
+        "näher an der Kamera als {b}",
+        "weiter von der Kamera entfernt als {b}",
+    ],
+    shows: &["im Bild: {list}.", "zu erkennen: {list}."],
+    relates: &["{a} ist {relation}.", "{a} befindet sich {relation}."],
+    asks_count: &["wie viele {n} gibt es?", "wie viele {n} sind zu sehen?"],
+    asks_existence: &["ist {p} zu sehen?", "kommt {p} im Bild vor?"],
+    asks_color: &["welche Farbe hat {a}?", "was für eine Farbe hat {a}?"],
+    asks_material: &["woraus besteht {a}?", "aus welchem Material ist {a}?"],
+    asks_shape: &["welche Form hat {a}?", "was für eine Form hat {a}?"],
+    asks_size: &["wie groß ist {a}?", "welche Größe hat {a}?"],
+    asks_relation: &["ist {a} {relation}?", "befindet sich {a} {relation}?"],
+    asks_collision: &["stoßen {a} und {b} zusammen?", "prallen {a} und {b} aufeinander?"],
+    asks_reading: &["was steht dort, von links nach rechts?", "welcher Text ist von links nach rechts zu lesen?"],
+};

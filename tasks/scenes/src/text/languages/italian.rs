@@ -1,0 +1,62 @@
+//! Italian: adjectives follow the noun; comparison takes di, merged with the article.
+
+use super::{Adjective, Gender::*, Grammar, Noun};
+
+/// Italian: adjectives follow the noun; comparison takes di, merged with the article.
+pub(super) const ITALIAN: Grammar = Grammar {
+    nouns: [
+        Noun { gender: Masculine, one: "cubo", many: "cubi", than: "" },
+        Noun { gender: Feminine, one: "sfera", many: "sfere", than: "" },
+        Noun { gender: Masculine, one: "cilindro", many: "cilindri", than: "" },
+        Noun { gender: Masculine, one: "cono", many: "coni", than: "" },
+        Noun { gender: Feminine, one: "capsula", many: "capsule", than: "" },
+        Noun { gender: Masculine, one: "anello", many: "anelli", than: "" },
+        Noun { gender: Masculine, one: "ingranaggio", many: "ingranaggi", than: "" },
+        Noun { gender: Feminine, one: "squadra", many: "squadre", than: "" },
+        Noun { gender: Masculine, one: "nodo", many: "nodi", than: "" },
+        Noun { gender: Feminine, one: "roccia", many: "rocce", than: "" },
+        Noun { gender: Masculine, one: "quadrato", many: "quadrati", than: "" },
+        Noun { gender: Masculine, one: "disco", many: "dischi", than: "" },
+        Noun { gender: Masculine, one: "triangolo", many: "triangoli", than: "" },
+        Noun { gender: Feminine, one: "stella", many: "stelle", than: "" },
+        Noun { gender: Feminine, one: "croce", many: "croci", than: "" },
+        Noun { gender: Masculine, one: "cartello", many: "cartelli", than: "" },
+        Noun { gender: Masculine, one: "oggetto", many: "oggetti", than: "" },
+    ],
+    colors: [
+        Adjective(["blu", "blu", "blu", "blu", "blu"]),
+        Adjective(["marrone", "marrone", "marrone", "marroni", "marroni"]),
+        Adjective(["turchese", "turchese", "turchese", "turchesi", "turchesi"]),
+        Adjective(["grigio", "grigia", "grigio", "grigi", "grigie"]),
+        Adjective(["verde", "verde", "verde", "verdi", "verdi"]),
+        Adjective(["viola", "viola", "viola", "viola", "viola"]),
+        Adjective(["rosso", "rossa", "rosso", "rossi", "rosse"]),
+        Adjective(["giallo", "gialla", "giallo", "gialli", "gialle"]),
+    ],
+    sizes: [
+        Adjective(["piccolo", "piccola", "piccolo", "piccoli", "piccole"]),
+        Adjective(["grande", "grande", "grande", "grandi", "grandi"]),
+    ],
+    of_material: ["di gomma", "di metallo", "di carta"],
+    material_names: ["gomma", "metallo", "carta"],
+    and_: "e",
+    yes_no: ["sì", "no"],
+    how_many: ["quanti", "quante"],
+    relations: [
+        "più a sinistra {than b}",
+        "più a destra {than b}",
+        "più vicino alla telecamera {than b}",
+        "più lontano dalla telecamera {than b}",
+    ],
+    shows: &["l’immagine mostra {list}.", "nell’immagine: {list}."],
+    relates: &["{a} si trova {relation}.", "nell’immagine {a} si trova {relation}."],
+    asks_count: &["{how_many} {n} ci sono?", "{how_many} {n} si vedono?"],
+    asks_existence: &["c’è {p}?", "si vede {p}?"],
+    asks_color: &["di che colore è {a}?", "che colore ha {a}?"],
+    asks_material: &["di che materiale è {a}?", "quale materiale ha {a}?"],
+    asks_shape: &["che forma ha {a}?", "di che forma è {a}?"],
+    asks_size: &["di che dimensione è {a}?", "che dimensione ha {a}?"],
+    asks_relation: &["{a} si trova {relation}?", "è vero che {a} si trova {relation}?"],
+    asks_collision: &["si scontrano {a} e {b}?", "c’è un urto tra {a} e {b}?"],
+    asks_reading: &["che cosa si legge da sinistra a destra?", "quale testo si vede da sinistra a destra?"],
+};

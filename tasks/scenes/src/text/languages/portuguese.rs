@@ -1,0 +1,62 @@
+//! Portuguese: adjectives follow the noun and agree with it.
+
+use super::{Adjective, Gender::*, Grammar, Noun};
+
+/// Portuguese: adjectives follow the noun and agree with it.
+pub(super) const PORTUGUESE: Grammar = Grammar {
+    nouns: [
+        Noun { gender: Masculine, one: "cubo", many: "cubos", than: "" },
+        Noun { gender: Feminine, one: "esfera", many: "esferas", than: "" },
+        Noun { gender: Masculine, one: "cilindro", many: "cilindros", than: "" },
+        Noun { gender: Masculine, one: "cone", many: "cones", than: "" },
+        Noun { gender: Feminine, one: "cápsula", many: "cápsulas", than: "" },
+        Noun { gender: Masculine, one: "anel", many: "anéis", than: "" },
+        Noun { gender: Feminine, one: "engrenagem", many: "engrenagens", than: "" },
+        Noun { gender: Feminine, one: "cantoneira", many: "cantoneiras", than: "" },
+        Noun { gender: Masculine, one: "nó", many: "nós", than: "" },
+        Noun { gender: Feminine, one: "pedra", many: "pedras", than: "" },
+        Noun { gender: Masculine, one: "quadrado", many: "quadrados", than: "" },
+        Noun { gender: Masculine, one: "disco", many: "discos", than: "" },
+        Noun { gender: Masculine, one: "triângulo", many: "triângulos", than: "" },
+        Noun { gender: Feminine, one: "estrela", many: "estrelas", than: "" },
+        Noun { gender: Feminine, one: "cruz", many: "cruzes", than: "" },
+        Noun { gender: Feminine, one: "placa", many: "placas", than: "" },
+        Noun { gender: Masculine, one: "objeto", many: "objetos", than: "" },
+    ],
+    colors: [
+        Adjective(["azul", "azul", "azul", "azuis", "azuis"]),
+        Adjective(["marrom", "marrom", "marrom", "marrons", "marrons"]),
+        Adjective(["turquesa", "turquesa", "turquesa", "turquesa", "turquesa"]),
+        Adjective(["cinza", "cinza", "cinza", "cinza", "cinza"]),
+        Adjective(["verde", "verde", "verde", "verdes", "verdes"]),
+        Adjective(["roxo", "roxa", "roxo", "roxos", "roxas"]),
+        Adjective(["vermelho", "vermelha", "vermelho", "vermelhos", "vermelhas"]),
+        Adjective(["amarelo", "amarela", "amarelo", "amarelos", "amarelas"]),
+    ],
+    sizes: [
+        Adjective(["pequeno", "pequena", "pequeno", "pequenos", "pequenas"]),
+        Adjective(["grande", "grande", "grande", "grandes", "grandes"]),
+    ],
+    of_material: ["de borracha", "de metal", "de papel"],
+    material_names: ["borracha", "metal", "papel"],
+    and_: "e",
+    yes_no: ["sim", "não"],
+    how_many: ["quantos", "quantas"],
+    relations: [
+        "mais à esquerda do que {b}",
+        "mais à direita do que {b}",
+        "mais perto da câmera do que {b}",
+        "mais longe da câmera do que {b}",
+    ],
+    shows: &["a imagem mostra {list}.", "na imagem: {list}.", "há {list}."],
+    relates: &["{a} está {relation}.", "{a} encontra-se {relation}."],
+    asks_count: &["{how_many} {n} há?", "{how_many} {n} se veem?"],
+    asks_existence: &["há {p}?", "vê-se {p}?"],
+    asks_color: &["de que cor é {a}?", "que cor tem {a}?"],
+    asks_material: &["de que material é {a}?", "que material tem {a}?"],
+    asks_shape: &["que forma tem {a}?", "de que forma é {a}?"],
+    asks_size: &["de que tamanho é {a}?", "que tamanho tem {a}?"],
+    asks_relation: &["{a} está {relation}?", "é verdade que {a} está {relation}?"],
+    asks_collision: &["{a} e {b} colidem?", "há um choque entre {a} e {b}?"],
+    asks_reading: &["o que se lê da esquerda para a direita?", "que texto se vê da esquerda para a direita?"],
+};

@@ -1,0 +1,57 @@
+//! Russian: adjectives agree in gender; numbers of things take the genitive plural, which `many` holds.
+
+use super::{Adjective, Gender::*, Grammar, Noun};
+
+/// Russian: adjectives agree in gender; numbers of things take the genitive plural, which `many` holds.
+pub(super) const RUSSIAN: Grammar = Grammar {
+    nouns: [
+        Noun { gender: Masculine, one: "куб", many: "кубов", than: "" },
+        Noun { gender: Masculine, one: "шар", many: "шаров", than: "" },
+        Noun { gender: Masculine, one: "цилиндр", many: "цилиндров", than: "" },
+        Noun { gender: Masculine, one: "конус", many: "конусов", than: "" },
+        Noun { gender: Feminine, one: "капсула", many: "капсул", than: "" },
+        Noun { gender: Neuter, one: "кольцо", many: "колец", than: "" },
+        Noun { gender: Feminine, one: "шестерня", many: "шестерён", than: "" },
+        Noun { gender: Masculine, one: "уголок", many: "уголков", than: "" },
+        Noun { gender: Masculine, one: "узел", many: "узлов", than: "" },
+        Noun { gender: Masculine, one: "камень", many: "камней", than: "" },
+        Noun { gender: Masculine, one: "квадрат", many: "квадратов", than: "" },
+        Noun { gender: Masculine, one: "диск", many: "дисков", than: "" },
+        Noun { gender: Masculine, one: "треугольник", many: "треугольников", than: "" },
+        Noun { gender: Feminine, one: "звезда", many: "звёзд", than: "" },
+        Noun { gender: Masculine, one: "крест", many: "крестов", than: "" },
+        Noun { gender: Feminine, one: "табличка", many: "табличек", than: "" },
+        Noun { gender: Masculine, one: "предмет", many: "предметов", than: "" },
+    ],
+    colors: [
+        Adjective(["синий", "синяя", "синее", "синих", "синих"]),
+        Adjective(["коричневый", "коричневая", "коричневое", "коричневых", "коричневых"]),
+        Adjective(["бирюзовый", "бирюзовая", "бирюзовое", "бирюзовых", "бирюзовых"]),
+        Adjective(["серый", "серая", "серое", "серых", "серых"]),
+        Adjective(["зелёный", "зелёная", "зелёное", "зелёных", "зелёных"]),
+        Adjective(["фиолетовый", "фиолетовая", "фиолетовое", "фиолетовых", "фиолетовых"]),
+        Adjective(["красный", "красная", "красное", "красных", "красных"]),
+        Adjective(["жёлтый", "жёлтая", "жёлтое", "жёлтых", "жёлтых"]),
+    ],
+    sizes: [
+        Adjective(["маленький", "маленькая", "маленькое", "маленьких", "маленьких"]),
+        Adjective(["большой", "большая", "большое", "больших", "больших"]),
+    ],
+    of_material: ["из резины", "из металла", "из бумаги"],
+    material_names: ["резина", "металл", "бумага"],
+    and_: "и",
+    yes_no: ["да", "нет"],
+    how_many: ["сколько", "сколько"],
+    relations: ["левее, чем {b}", "правее, чем {b}", "ближе к камере, чем {b}", "дальше от камеры, чем {b}"],
+    shows: &["на картинке: {list}.", "здесь есть {list}."],
+    relates: &["{a} находится {relation}.", "на картинке {a} находится {relation}."],
+    asks_count: &["сколько здесь {n}?", "сколько {n} на картинке?"],
+    asks_existence: &["есть ли здесь {p}?", "есть ли на картинке {p}?"],
+    asks_color: &["какого цвета {a}?", "какой цвет имеет {a}?"],
+    asks_material: &["из какого материала {a}?", "из чего сделан этот предмет: {a}?"],
+    asks_shape: &["какую форму имеет {a}?", "какой формы {a}?"],
+    asks_size: &["какого размера {a}?", "какой размер имеет {a}?"],
+    asks_relation: &["правда ли, что {a} находится {relation}?", "верно ли, что {a} находится {relation}?"],
+    asks_collision: &["сталкиваются ли {a} и {b}?", "правда ли, что {a} и {b} сталкиваются?"],
+    asks_reading: &["что написано слева направо?", "какой текст можно прочитать слева направо?"],
+};

@@ -1,0 +1,62 @@
+//! Spanish: adjectives follow the noun and agree with it.
+
+use super::{Adjective, Gender::*, Grammar, Noun};
+
+/// Spanish: adjectives follow the noun and agree with it.
+pub(super) const SPANISH: Grammar = Grammar {
+    nouns: [
+        Noun { gender: Masculine, one: "cubo", many: "cubos", than: "" },
+        Noun { gender: Feminine, one: "esfera", many: "esferas", than: "" },
+        Noun { gender: Masculine, one: "cilindro", many: "cilindros", than: "" },
+        Noun { gender: Masculine, one: "cono", many: "conos", than: "" },
+        Noun { gender: Feminine, one: "cápsula", many: "cápsulas", than: "" },
+        Noun { gender: Masculine, one: "anillo", many: "anillos", than: "" },
+        Noun { gender: Masculine, one: "engranaje", many: "engranajes", than: "" },
+        Noun { gender: Feminine, one: "escuadra", many: "escuadras", than: "" },
+        Noun { gender: Masculine, one: "nudo", many: "nudos", than: "" },
+        Noun { gender: Feminine, one: "roca", many: "rocas", than: "" },
+        Noun { gender: Masculine, one: "cuadrado", many: "cuadrados", than: "" },
+        Noun { gender: Masculine, one: "disco", many: "discos", than: "" },
+        Noun { gender: Masculine, one: "triángulo", many: "triángulos", than: "" },
+        Noun { gender: Feminine, one: "estrella", many: "estrellas", than: "" },
+        Noun { gender: Feminine, one: "cruz", many: "cruces", than: "" },
+        Noun { gender: Masculine, one: "letrero", many: "letreros", than: "" },
+        Noun { gender: Masculine, one: "objeto", many: "objetos", than: "" },
+    ],
+    colors: [
+        Adjective(["azul", "azul", "azul", "azules", "azules"]),
+        Adjective(["marrón", "marrón", "marrón", "marrones", "marrones"]),
+        Adjective(["turquesa", "turquesa", "turquesa", "turquesa", "turquesa"]),
+        Adjective(["gris", "gris", "gris", "grises", "grises"]),
+        Adjective(["verde", "verde", "verde", "verdes", "verdes"]),
+        Adjective(["morado", "morada", "morado", "morados", "moradas"]),
+        Adjective(["rojo", "roja", "rojo", "rojos", "rojas"]),
+        Adjective(["amarillo", "amarilla", "amarillo", "amarillos", "amarillas"]),
+    ],
+    sizes: [
+        Adjective(["pequeño", "pequeña", "pequeño", "pequeños", "pequeñas"]),
+        Adjective(["grande", "grande", "grande", "grandes", "grandes"]),
+    ],
+    of_material: ["de goma", "de metal", "de papel"],
+    material_names: ["goma", "metal", "papel"],
+    and_: "y",
+    yes_no: ["sí", "no"],
+    how_many: ["cuántos", "cuántas"],
+    relations: [
+        "más a la izquierda que {b}",
+        "más a la derecha que {b}",
+        "más cerca de la cámara que {b}",
+        "más lejos de la cámara que {b}",
+    ],
+    shows: &["la imagen muestra {list}.", "en la imagen: {list}.", "hay {list}."],
+    relates: &["{a} está {relation}.", "{a} se encuentra {relation}."],
+    asks_count: &["¿{how_many} {n} hay?", "¿{how_many} {n} se ven?"],
+    asks_existence: &["¿hay {p}?", "¿se ve {p}?"],
+    asks_color: &["¿de qué color es {a}?", "¿qué color tiene {a}?"],
+    asks_material: &["¿de qué material es {a}?", "¿qué material tiene {a}?"],
+    asks_shape: &["¿qué forma tiene {a}?", "¿de qué forma es {a}?"],
+    asks_size: &["¿de qué tamaño es {a}?", "¿qué tamaño tiene {a}?"],
+    asks_relation: &["¿está {a} {relation}?", "¿se encuentra {a} {relation}?"],
+    asks_collision: &["¿chocan {a} y {b}?", "¿hay un choque entre {a} y {b}?"],
+    asks_reading: &["¿qué se lee de izquierda a derecha?", "¿qué texto hay de izquierda a derecha?"],
+};

@@ -1,0 +1,62 @@
+//! Turkish: no gender, no plural after numbers; comparison takes the ablative, which follows vowel harmony.
+
+use super::{Adjective, Gender::*, Grammar, Noun};
+
+/// Turkish: no gender, no plural after numbers; comparison takes the ablative, which follows vowel harmony.
+pub(super) const TURKISH: Grammar = Grammar {
+    nouns: [
+        Noun { gender: Neuter, one: "küp", many: "küp", than: "küpten" },
+        Noun { gender: Neuter, one: "küre", many: "küre", than: "küreden" },
+        Noun { gender: Neuter, one: "silindir", many: "silindir", than: "silindirden" },
+        Noun { gender: Neuter, one: "koni", many: "koni", than: "koniden" },
+        Noun { gender: Neuter, one: "kapsül", many: "kapsül", than: "kapsülden" },
+        Noun { gender: Neuter, one: "halka", many: "halka", than: "halkadan" },
+        Noun { gender: Neuter, one: "dişli", many: "dişli", than: "dişliden" },
+        Noun { gender: Neuter, one: "köşebent", many: "köşebent", than: "köşebentten" },
+        Noun { gender: Neuter, one: "düğüm", many: "düğüm", than: "düğümden" },
+        Noun { gender: Neuter, one: "kaya", many: "kaya", than: "kayadan" },
+        Noun { gender: Neuter, one: "kare", many: "kare", than: "kareden" },
+        Noun { gender: Neuter, one: "disk", many: "disk", than: "diskten" },
+        Noun { gender: Neuter, one: "üçgen", many: "üçgen", than: "üçgenden" },
+        Noun { gender: Neuter, one: "yıldız", many: "yıldız", than: "yıldızdan" },
+        Noun { gender: Neuter, one: "haç", many: "haç", than: "haçtan" },
+        Noun { gender: Neuter, one: "tabela", many: "tabela", than: "tabeladan" },
+        Noun { gender: Neuter, one: "nesne", many: "nesne", than: "nesneden" },
+    ],
+    colors: [
+        Adjective(["mavi", "mavi", "mavi", "mavi", "mavi"]),
+        Adjective(["kahverengi", "kahverengi", "kahverengi", "kahverengi", "kahverengi"]),
+        Adjective(["turkuaz", "turkuaz", "turkuaz", "turkuaz", "turkuaz"]),
+        Adjective(["gri", "gri", "gri", "gri", "gri"]),
+        Adjective(["yeşil", "yeşil", "yeşil", "yeşil", "yeşil"]),
+        Adjective(["mor", "mor", "mor", "mor", "mor"]),
+        Adjective(["kırmızı", "kırmızı", "kırmızı", "kırmızı", "kırmızı"]),
+        Adjective(["sarı", "sarı", "sarı", "sarı", "sarı"]),
+    ],
+    sizes: [
+        Adjective(["küçük", "küçük", "küçük", "küçük", "küçük"]),
+        Adjective(["büyük", "büyük", "büyük", "büyük", "büyük"]),
+    ],
+    of_material: ["kauçuk", "metal", "kâğıt"],
+    material_names: ["kauçuk", "metal", "kâğıt"],
+    and_: "ve",
+    yes_no: ["evet", "hayır"],
+    how_many: ["kaç", "kaç"],
+    relations: [
+        "{than b} daha solda",
+        "{than b} daha sağda",
+        "kameraya {than b} daha yakın",
+        "kameraya {than b} daha uzak",
+    ],
+    shows: &["resimde {list} var.", "resimde {list} görülüyor."],
+    relates: &["{a}, {relation}.", "resimde {a}, {relation}."],
+    asks_count: &["kaç {n} var?", "kaç {n} görülüyor?"],
+    asks_existence: &["{p} var mı?", "resimde {p} var mı?"],
+    asks_color: &["{a} ne renk?", "{a} hangi renkte?"],
+    asks_material: &["{a} hangi malzemeden?", "{a} hangi malzemeden yapılmış?"],
+    asks_shape: &["{a} hangi biçimde?", "{a} ne şekilde?"],
+    asks_size: &["{a} ne boyutta?", "{a} hangi boyutta?"],
+    asks_relation: &["{a}, {relation} mı?", "resimde {a}, {relation} mı?"],
+    asks_collision: &["{a} ile {b} çarpışıyor mu?", "{a} ve {b} birbirine çarpıyor mu?"],
+    asks_reading: &["soldan sağa ne yazıyor?", "soldan sağa hangi metin okunuyor?"],
+};

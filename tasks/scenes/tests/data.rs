@@ -128,7 +128,7 @@ fn verification_finds_planted_corruption_even_with_mended_hashes() {
     let problems = || verify::verify(&DataSet::open(folder.path()).unwrap(), &|| ()).unwrap().problems;
     assert!(problems().is_empty());
     let manifest = fs::read_to_string(unit.join("manifest.json")).unwrap();
-    // Each plants one lie; the numbers after the header of an array begin at byte 128.
+    // Each plants one lie.
     type Lie = fn(&mut Vec<u8>);
     let lies: [(&str, Lie); 6] = [
         ("camera_distance.npy", |b| shift(b, 0.01)),

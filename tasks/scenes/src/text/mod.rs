@@ -3,7 +3,7 @@
 //! What is said is decided first, as a [`Meaning`]; only then it is worded by the grammar of a language, in one of
 //! several ways. An object is mentioned only if it is seen well enough, is named by words that fit no other visible
 //! object, and comparisons are made only beyond a margin. A caption mentions some of the objects, so it determines its
-//! scene only so far. [`check`] re-derives every answer by a path of its own.
+//! scene only so far. `check` re-derives every answer by a path of its own.
 
 pub(crate) mod check;
 mod facts;

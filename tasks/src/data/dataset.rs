@@ -190,6 +190,8 @@ pub struct Dataset {
     train: Rows,
     validation: Rows,
     test: Rows,
+    /// Batches of the validation split are drawn from the test rows, too.
+    shared_batches: bool,
     generators: Option<Generators>,
 }
 
@@ -238,7 +240,13 @@ impl Dataset {
         test: Rows,
     ) -> Self {
         debug_assert!(!train.is_empty() && !validation.is_empty() && !test.is_empty());
-        Self { input_kind, target, train, validation, test, generators: None }
+        Self { input_kind, target, train, validation, test, shared_batches: false, generators: None }
+    }
+
+    /// Draws batches of the validation split from all held-out rows: fixed tasks on real data were published with these
+    /// batches, before the rows to report were split off. Evaluation, by which one chooses, keeps the two apart.
+    pub(crate) fn with_shared_batches(self) -> Self {
+        Self { shared_batches: true, ..self }
     }
 
     /// Endless rows; those of the splits are samples of it to evaluate on.
@@ -315,9 +323,13 @@ impl Dataset {
             }
             None => {
                 let source = self.rows(batch.split);
+                let more = if self.shared_batches && batch.split == Split::Validation { self.test.len() } else { 0 };
                 for j in 0..rows.len() {
-                    let row = stream.below(first.wrapping_add(j as u64), source.len() as u64);
-                    rows.copy_row(j, source, row as usize);
+                    let row = stream.below(first.wrapping_add(j as u64), (source.len() + more) as u64) as usize;
+                    match row.checked_sub(source.len()) {
+                        Some(beyond) => rows.copy_row(j, &self.test, beyond),
+                        None => rows.copy_row(j, source, row),
+                    }
                 }
             }
         }
@@ -375,5 +387,10 @@ mod tests {
         assert_ne!(labels(1, Split::Train, 7), labels(1, Split::Train, 8));
         assert_eq!(labels(1, Split::Validation, 7), [3; 32]);
         assert_eq!(labels(1, Split::Test, 7), [2; 32]);
+        let shared = four_rows().with_shared_batches();
+        let mut rows = shared.batch_buffer(32);
+        shared.fill(Batch { seed: 1, split: Split::Validation, index: 7 }, &mut rows);
+        assert!(rows.labels.contains(&2) && rows.labels.contains(&3), "{:?}", rows.labels);
+        assert_eq!(shared.rows(Split::Validation).labels, [3]);
     }
 }

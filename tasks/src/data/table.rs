@@ -65,7 +65,7 @@ impl Table {
                 Column::Numbers(numbers) => chosen.iter().map(|&row| numbers[row]).collect(),
             },
         };
-        Dataset::from_rows(inputs, kind, collect(train), collect(validation), collect(test))
+        Dataset::from_rows(inputs, kind, collect(train), collect(validation), collect(test)).with_shared_batches()
     }
 }
 

@@ -37,13 +37,6 @@ pub struct Training {
     pub time_limit: Option<Duration>,
 }
 
-impl Training {
-    /// A run of that many steps with about `points` points on its curve and no look at held-out rows before its end.
-    pub fn new(seed: u64, steps: u64, points: u64) -> Self {
-        Self { seed, steps, record_every: steps.div_ceil(points.max(1)).max(1), validate_every: None, time_limit: None }
-    }
-}
-
 /// How a training run went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingCurve {
@@ -224,6 +217,9 @@ mod tests {
     use super::*;
     use crate::registry::named;
 
+    const TWO_HUNDRED: Training =
+        Training { seed: 1, steps: 200, record_every: 40, validate_every: None, time_limit: None };
+
     fn run(learning_rate: f32, seed: u64, steps: u64) -> TrainingCurve {
         let mut task = named("wine_mlp").unwrap().build().unwrap();
         let config = AdamConfig { learning_rate, ..AdamConfig::default() };
@@ -259,7 +255,7 @@ mod tests {
         let mut task = named("wine_mlp").unwrap().build().unwrap();
         let mut optimizer =
             Adam::new(task.layout(), AdamConfig { learning_rate: 1e-2, ..AdamConfig::default() }).unwrap();
-        let training = Training { validate_every: Some(2), ..Training::new(1, 200, 5) };
+        let training = Training { validate_every: Some(2), ..TWO_HUNDRED };
         let watched = training.run(task.as_mut(), &mut optimizer).unwrap();
         let seen: Vec<bool> = watched.validation_loss.iter().map(Option::is_some).collect();
         assert_eq!(seen, [false, true, false, true, false]);
@@ -274,7 +270,7 @@ mod tests {
     fn a_run_that_takes_too_long_is_given_up_and_says_where() {
         let mut task = named("wine_mlp").unwrap().build().unwrap();
         let mut optimizer = Adam::new(task.layout(), AdamConfig::default()).unwrap();
-        let training = Training { time_limit: Some(Duration::ZERO), ..Training::new(1, 200, 5) };
+        let training = Training { time_limit: Some(Duration::ZERO), ..TWO_HUNDRED };
         let message = training.run(task.as_mut(), &mut optimizer).unwrap_err().to_string();
         assert!(message.contains("at step 1 of 200: the limit of a run is 0.0 s"), "{message}");
     }

@@ -138,6 +138,9 @@ impl Suite {
         ensure!((0.0..=1.0).contains(&slack), "target_slack: is {slack}, expected a share from 0 to 1");
         ensure!(self.report_seeds <= FIRST_TUNING_SEED, "report_seeds: at most {FIRST_TUNING_SEED} seeds are possible");
         let configs = self.all_contenders()?;
+        let choices = configs.iter().filter_map(|config| config.select_by).chain([self.select_by]);
+        let honest = choices.into_iter().all(|metric| metric != Metric::TestLoss);
+        ensure!(honest, "select_by: is TestLoss, expected TrainLoss or ValidationLoss: nothing is chosen by test rows");
         let labels = || configs.iter().map(|contender| contender.label.as_str());
         self.check_label("baseline", &self.baseline, labels())?;
         if let Some(envelope) = &self.envelope {
@@ -287,6 +290,9 @@ mod tests {
         let mut wrong = suite();
         wrong.named = vec!["Muon + cosin".to_owned()];
         assert!(refusal(&wrong).contains("named[0]: there is no contender \"Muon + cosin\"; did you mean"));
+        let mut wrong = suite();
+        wrong.contenders[0].select_by = Some(Metric::TestLoss);
+        assert!(refusal(&wrong).starts_with("select_by: is TestLoss"));
         let mut wrong = suite();
         wrong.envelope = Some(Envelope { contender: "Adam".to_owned(), factor: 4 });
         assert!(refusal(&wrong).starts_with("envelope.contender: no contender is labelled \"Adam\""));

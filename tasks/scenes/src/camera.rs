@@ -65,11 +65,12 @@ impl View {
         })
     }
 
-    /// Where a direction without an end (the sky) is seen.
-    pub fn project_direction(&self, direction: Vec3) -> Option<Projected> {
+    /// Where the sky of a direction is seen that another view of the same lens sees at `(x, y)`. Parallel rays all have
+    /// one direction, so the sky is one colour without places: it stays where it is.
+    pub fn project_direction(&self, direction: Vec3, (x, y): (f64, f64)) -> Option<Projected> {
         match self.lens {
             Lens::Perspective { .. } => self.project(self.pose.position + direction),
-            Lens::Orthographic { .. } => None,
+            Lens::Orthographic { .. } => Some(Projected { x, y, depth: f64::INFINITY }),
         }
     }
 

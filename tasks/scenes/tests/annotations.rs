@@ -115,6 +115,23 @@ fn flow_lands_on_the_same_point_of_the_same_body_unless_the_mask_says_otherwise(
 }
 
 #[test]
+fn the_sky_behind_sprites_stays_and_is_hidden_where_one_comes() {
+    let drawn = drawn("sprites", 4);
+    let (mut seen, mut covered) = (0, 0);
+    for frame in 0..drawn.scene.video.frames - 1 {
+        let (now, next) = (annotated(&drawn, frame), annotated(&drawn, frame + 1));
+        for (i, ..) in centers(&drawn).filter(|(i, ..)| now.flags[*i] & Flags::SURFACE == 0) {
+            assert_eq!(now.forward_flow[i], [0.0; 2]);
+            assert!(now.flags[i] & Flags::NEXT_INSIDE != 0, "frame {frame}, pixel {i}");
+            let stays = next.flags[i] & Flags::SURFACE == 0;
+            assert_eq!(now.flags[i] & Flags::NEXT_VISIBLE != 0, stays, "frame {frame}, pixel {i}");
+            if stays { seen += 1 } else { covered += 1 }
+        }
+    }
+    assert!(seen > 100 && covered > 5, "{seen} seen, {covered} covered");
+}
+
+#[test]
 fn in_a_static_world_flow_is_a_function_of_depth_and_camera_alone() {
     let drawn = drawn("pretraining", 3);
     let (now, next) = (first_view(&drawn, 7), first_view(&drawn, 8));

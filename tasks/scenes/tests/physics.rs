@@ -46,15 +46,16 @@ fn a_falling_body_stays_between_the_exact_parabola_and_semi_implicit_euler() {
 
 #[test]
 fn a_ball_rebounds_to_the_square_of_the_pair_s_restitution() {
-    // Rubber has 0.7.
-    for floor in [1.0, 0.6] {
+    // Rubber has 0.7, metal 0.3.
+    for (material, own, floor) in
+        [(Material::Rubber, 0.7, 1.0), (Material::Rubber, 0.7, 0.6), (Material::Metal, 0.3, 1.0)]
+    {
         let start = vec3(0.0, 0.0, 2.5);
-        let scene =
-            simulated(vec![body(Shape::Sphere, Material::Rubber, start, Vec3::ZERO)], Some((0.5, floor)), 400, 10.0);
+        let scene = simulated(vec![body(Shape::Sphere, material, start, Vec3::ZERO)], Some((0.5, floor)), 400, 10.0);
         let heights: Vec<_> = scene.trajectory.iter().map(|s| s[0].pose.position.z - 0.5).collect();
         let impact = scene.collisions[0].frame as usize + 1;
         let rebound = heights[impact..(impact + 200).min(heights.len())].iter().copied().fold(0.0, f64::max);
-        let expected = (0.7 * floor) * (0.7 * floor);
+        let expected = (own * floor) * (own * floor);
         assert!((rebound / 2.0 / expected - 1.0).abs() < 0.03, "{} instead of {expected}", rebound / 2.0);
     }
 }

@@ -120,11 +120,14 @@ fn found_or_run(
     let Some(cache) = cache else { return Ok((job.run(&comparison.limits), false)) };
     let identity = job.identity()?;
     let parts: Vec<&str> = identity.iter().map(String::as_str).collect();
-    if let Some(outcome) = cache.find(&parts) {
+    // What a trial measured does not depend on its limits; that it failed may.
+    let limits = format!("failed under {:?}", comparison.limits);
+    let with_limits = [&parts[..], &[&limits]].concat();
+    if let Some(outcome) = cache.find(&parts).or_else(|| cache.find(&with_limits)) {
         return Ok((outcome, true));
     }
     let outcome = job.run(&comparison.limits);
-    cache.keep(&parts, &outcome)?;
+    cache.keep(if outcome.is_ok() { &parts } else { &with_limits }, &outcome)?;
     Ok((outcome, false))
 }
 
@@ -287,6 +290,24 @@ mod tests {
         limited.limits = Limits { seconds: 0.0, ..Limits::default() };
         let trials = run(&limited, None, |_| ()).unwrap();
         assert!(trials.iter().all(|trial| trial.outcome.as_ref().unwrap_err().contains("the limit of a run is 0.0 s")));
+    }
+
+    #[test]
+    fn a_trial_that_failed_is_run_again_when_its_limits_were_raised_and_only_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = TrialCache::new(folder.path());
+        let run = |limits| {
+            let limited = Comparison { limits, ..comparison(1) };
+            let mut cached = 0;
+            let trials = run(&limited, Some(&cache), |progress| cached = progress.cached).unwrap();
+            (trials.iter().filter(|trial| trial.outcome.is_err()).count(), cached)
+        };
+        let tight = Limits { memory_bytes: 2000, ..Limits::default() };
+        let count = comparison(1).trial_count();
+        assert_eq!(run(tight), (count, 0));
+        assert_eq!(run(tight), (count, count));
+        assert_eq!(run(Limits::default()), (0, 0));
+        assert_eq!(run(tight), (0, count), "what is measured stays measured");
     }
 
     #[test]

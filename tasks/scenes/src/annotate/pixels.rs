@@ -158,7 +158,7 @@ impl<'a> Annotator<'a> {
         });
         let seen = match target {
             Some(point) => other.view.project(point),
-            None => other.view.project_direction(ray.direction),
+            None => other.view.project_direction(ray.direction, (x, y)),
         };
         let Some(seen) = seen else { return ([0.0; 2], 0) };
         let flow = [(seen.x - x) as f32, (seen.y - y) as f32];

@@ -3,6 +3,7 @@
 //! A [`GeneratorConfig`] says what to draw from; a [`Scene`] is one draw, numbers only, from which pictures and
 //! annotations follow. Both are written as RON or JSON with the same fields, and unknown fields are errors.
 
+mod check;
 mod config;
 mod names;
 pub mod presets;

@@ -38,7 +38,7 @@ pub(super) fn ratios(findings: &Findings, metric: usize) -> Result<Option<String
     }
     let label = METRICS[metric].label();
     let rows = rows.iter().map(|&row| row.to_owned()).chain(["all problems (IQM)".to_owned()]).collect();
-    let x_label = format!("{label} of {} / of contender", suite.baseline);
+    let x_label = format!("{label} of the baseline / of the contender");
     Intervals { title: format!("Ratio of final {label}"), x_label, reference: 1.0, rows, series }.to_svg().map(Some)
 }
 

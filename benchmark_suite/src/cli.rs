@@ -33,6 +33,7 @@ pub enum Command {
   benchmark_suite run benchmark_suite/configs/quick.ron
   benchmark_suite run benchmark_suite/configs/quick.ron --out runs/longer --set horizons=[2000]
   benchmark_suite run benchmark_suite/configs/standard.ron --filter digits
+  benchmark_suite run benchmark_suite/configs/standard.ron --learned mine=learned.safetensors
   benchmark_suite run suite.ron --set contenders.0.optimizer.weight_decay=0.1
   benchmark_suite run suite.ron --out /mnt/shared/run --shard 0/8     on one of eight machines, then without --shard")]
     Run(RunArguments),
@@ -81,6 +82,10 @@ pub struct RunArguments {
     /// Only part I of N, counted from 0: whole problems, so that parts need nothing of each other.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
+    /// One more contender, with one trial: weights of a learned optimizer under a label, for example
+    /// "mine=learned.safetensors"; may be repeated.
+    #[arg(long = "learned", value_name = "LABEL=FILE")]
+    pub learned: Vec<LearnedContender>,
     /// Replace or add one value of the suite: a path of field names and list positions, and a RON value.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub overrides: Vec<String>,
@@ -107,6 +112,28 @@ impl FromStr for Shard {
     }
 }
 
+/// Weights of a learned optimizer, and what to call them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LearnedContender {
+    /// Name in tables and figures.
+    pub label: String,
+    /// File of the weights.
+    pub weights: PathBuf,
+}
+
+impl FromStr for LearnedContender {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((label, weights)) if !label.is_empty() && !weights.is_empty() => {
+                Ok(Self { label: label.to_owned(), weights: weights.into() })
+            }
+            _ => Err("expected LABEL=FILE, such as mine=learned.safetensors".to_owned()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +143,15 @@ mod tests {
         assert_eq!("0/8".parse(), Ok(Shard { index: 0, count: 8 }));
         for wrong in ["8/8", "1", "a/b", "0/0", "-1/2"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn weights_come_with_a_label() {
+        let expected = LearnedContender { label: "Celo, published".to_owned(), weights: "celo.safetensors".into() };
+        assert_eq!("Celo, published=celo.safetensors".parse(), Ok(expected));
+        for wrong in ["celo.safetensors", "=celo.safetensors", "Celo="] {
+            assert!(wrong.parse::<LearnedContender>().is_err(), "{wrong}");
         }
     }
 

@@ -8,14 +8,14 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use velo_comparison::table::{Align, Cell, Table};
 use velo_comparison::{Error, Trial, atomic_file, one_line, report as sections, ron_file};
-use velo_optimizer::OptimizerConfig;
+use velo_optimizer::{LearnedConfig, OptimizerConfig};
 
-use crate::cli::{Cli, Command, RunArguments};
+use crate::cli::{Cli, Command, LearnedContender, RunArguments};
 use crate::extension::Extensions;
 use crate::findings::Findings;
 use crate::report::{comparison_table, explanations, terminal_tables};
 use crate::results::{self, RunFolder};
-use crate::suite::{Suite, named_contenders};
+use crate::suite::{ContenderConfig, Suite, named_contenders};
 
 /// An error with the exit code that it deserves.
 enum Failure {
@@ -63,8 +63,11 @@ pub fn main(extensions: &Extensions) -> ExitCode {
 }
 
 fn run_suite(arguments: &RunArguments, extensions: &Extensions) -> Result<(), Failure> {
-    let RunArguments { config, out, threads, cache, filter, shard, overrides } = arguments;
+    let RunArguments { config, out, threads, cache, filter, shard, learned, overrides } = arguments;
     let mut suite: Suite = ron_file::read(config, overrides).or_usage()?;
+    suite.contenders.extend(learned.iter().map(|LearnedContender { label, weights }| {
+        ContenderConfig::new(label, OptimizerConfig::Learned(LearnedConfig::new(weights)))
+    }));
     if let Some(text) = filter {
         suite = suite.filtered(text);
     }

@@ -300,3 +300,22 @@ fn a_full_disk_is_told_and_what_was_kept_survives() {
     ]);
     assert!(again.status.success(), "{}", text(&again.stderr));
 }
+
+#[test]
+fn weights_from_the_command_line_are_one_more_contender() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let config = smoke_config();
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../optimizer/pretrained/paced.safetensors");
+    let run = |weights: &str| {
+        let learned = format!("mine={weights}");
+        let config = config.to_str().unwrap();
+        program(&["run", config, "--out", out.to_str().unwrap(), "--filter", "wine", "--learned", &learned])
+    };
+    let missing = run("absent.safetensors");
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).contains("absent.safetensors"), "{}", text(&missing.stderr));
+    let done = run(weights.to_str().unwrap());
+    assert!(done.status.success() && text(&done.stdout).contains("mine"), "{}", text(&done.stderr));
+    assert!(fs::read_to_string(out.join("config.ron")).unwrap().contains("paced.safetensors"));
+}

@@ -169,11 +169,27 @@ struct Tile<'a> {
 impl Tile<'_> {
     #[inline(always)]
     fn rows<V: Simd, const R: usize>(&mut self) {
-        let full = self.dims.rows / R * R;
-        for i in (0..full).step_by(R) {
+        let mut i = 0;
+        while i + R <= self.dims.rows {
             self.tile::<V, R>(i);
+            i += R;
         }
-        for i in full..self.dims.rows {
+        // What is left, which is most of a small matrix, by powers of two: a row alone would wait for each of its sums
+        // before it adds the next product.
+        let left = self.dims.rows - i;
+        if left & 8 != 0 {
+            self.tile::<V, 8>(i);
+            i += 8;
+        }
+        if left & 4 != 0 {
+            self.tile::<V, 4>(i);
+            i += 4;
+        }
+        if left & 2 != 0 {
+            self.tile::<V, 2>(i);
+            i += 2;
+        }
+        if left & 1 != 0 {
             self.tile::<V, 1>(i);
         }
     }

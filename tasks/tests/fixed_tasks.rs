@@ -117,6 +117,9 @@ fn every_row_of_the_benchmark_has_its_task() {
     assert_eq!(parameters("learned_optimizer_rule"), 394);
     assert_eq!(parameters("stress_quadratic"), 1000);
     assert_eq!(parameters("stress_wide"), 64 * 1024 + 1024 + 1024 * 1024 + 1024 + 10 * 1024 + 10);
-    assert_eq!(Group::Benchmark.tasks().count(), 27);
+    assert_eq!(parameters("digits_noisy_labels"), 1210);
+    assert_eq!(parameters("breast_cancer_noisy_labels"), 266);
+    assert_eq!(parameters("wine_noisy_labels"), 71);
+    assert_eq!(Group::Benchmark.tasks().count(), 30);
     assert_eq!(Group::Variant.tasks().count(), 16);
 }

@@ -137,6 +137,8 @@ struct Scratch {
     turned: Vec<f32>,
     matrix: Vec<f64>,
     vectors: Vec<f64>,
+    values: Vec<f64>,
+    work: Vec<f64>,
 }
 
 impl UpdateRule for ShampooRule {
@@ -180,6 +182,8 @@ impl UpdateRule for ShampooRule {
             turned: vec![0.0; longest_block],
             matrix: vec![0.0; side * side],
             vectors: vec![0.0; side * side],
+            values: vec![0.0; side],
+            work: vec![0.0; side],
         };
         Ok(Self { config, momentum, grafted_momentum, mean_square, tensors, scratch })
     }
@@ -292,18 +296,25 @@ impl Scratch {
         for (to, &from) in matrix.iter_mut().zip(statistic) {
             *to = f64::from(from);
         }
-        eigen::set_identity(vectors, n);
-        eigen::diagonalise(matrix, vectors, n);
-        let largest = (0..n).map(|i| matrix[i * n + i]).fold(EIGENVALUE_FLOOR, f64::max);
-        let ridge = f64::from(epsilon) * largest;
-        for k in 0..n {
-            let eigenvalue = matrix[k * n + k].max(0.0) + ridge;
-            matrix[k * n + k] = eigenvalue.powf(-1.0 / power as f64);
+        let (values, work) = (&mut self.values[..n], &mut self.work[..n]);
+        eigen::symmetric_eigen(matrix, vectors, values, work, n);
+        let ridge =
+            f64::from(epsilon) * values.first().map_or(EIGENVALUE_FLOOR, |&largest| largest.max(EIGENVALUE_FLOOR));
+        // The sum over λ^(-1/power) v vᵀ, below the diagonal.
+        matrix.fill(0.0);
+        for (&value, vector) in values.iter().zip(vectors.chunks_exact(n)) {
+            let weight = (value.max(0.0) + ridge).powf(-1.0 / power as f64);
+            for (row, (sums, &x)) in matrix.chunks_exact_mut(n).zip(vector).enumerate() {
+                let factor = weight * x;
+                sums[..=row].iter_mut().zip(vector).for_each(|(sum, &y)| *sum += factor * y);
+            }
         }
-        for (at, root) in root.iter_mut().enumerate() {
-            let (left, right) = (&vectors[at / n * n..][..n], &vectors[at % n * n..][..n]);
-            let terms = left.iter().zip(right).enumerate();
-            *root = terms.map(|(k, (x, y))| x * matrix[k * n + k] * y).sum::<f64>() as f32;
+        for row in 0..n {
+            for col in 0..=row {
+                let value = matrix[row * n + col] as f32;
+                root[row * n + col] = value;
+                root[col * n + row] = value;
+            }
         }
     }
 }

@@ -14,9 +14,8 @@
 //! The first gradient only sets `L`, `R` and the basis. Leading axes of tensors of rank three and more count as
 //! rows. A side longer than `max_side` keeps the identity as its basis; vectors and scalars take plain Adam.
 //!
-//! Differs from the paper in how the basis is renewed: a Jacobi diagonalisation that starts from the present basis
-//! takes the place of one power iteration and a QR decomposition. Each eigenvector stays at its place, so `V` keeps
-//! its meaning from one basis to the next.
+//! The first basis is an eigendecomposition; every later one is a step of orthogonal iteration, `Q ← qr(L Q)`, from the columns of the
+//! last one in descending order of `diag(Qᵀ L Q)`. `V` is put into the same order.
 
 use std::ops::Range;
 
@@ -107,9 +106,12 @@ struct Scratch {
     direction: Vec<f32>,
     turned: Vec<f32>,
     basis_transposed: Vec<f32>,
+    image: Vec<f32>,
     matrix: Vec<f64>,
     vectors: Vec<f64>,
-    product: Vec<f64>,
+    values: Vec<f64>,
+    work: Vec<f64>,
+    order: Vec<usize>,
 }
 
 impl UpdateRule for SoapRule {
@@ -152,9 +154,12 @@ impl UpdateRule for SoapRule {
             direction: vec![0.0; longest],
             turned: vec![0.0; longest],
             basis_transposed: vec![0.0; square],
+            image: vec![0.0; square],
             matrix: vec![0.0; square],
             vectors: vec![0.0; square],
-            product: vec![0.0; square],
+            values: vec![0.0; longest_side],
+            work: vec![0.0; longest_side],
+            order: Vec::with_capacity(longest_side),
         };
         Ok(Self { config, mean, mean_square, tensors, scratch })
     }
@@ -192,6 +197,20 @@ impl UpdateRule for SoapRule {
                 }
             }
             self.scratch.accumulate(grads, state, [rows, cols], [left, right], &self.config, context.step);
+            if context.step.is_multiple_of(self.config.basis_interval) {
+                for (is_left, side) in
+                    [left, right].into_iter().enumerate().filter_map(|(at, side)| Some((at == 0, side?)))
+                {
+                    let [statistic, basis] = parts(state, [side.statistic, side.basis]);
+                    if context.step == 0 {
+                        self.scratch.first_basis(basis, statistic, side.len);
+                        continue;
+                    }
+                    self.scratch.next_basis(basis, statistic, side.len);
+                    let mean_square = &mut state[self.mean_square.range()][tensor.range.clone()];
+                    self.scratch.reorder(mean_square, cols, is_left);
+                }
+            }
         }
     }
 }
@@ -238,7 +257,7 @@ impl Scratch {
         }
     }
 
-    /// Adds a gradient to both statistics and renews the bases when it is time.
+    /// Adds a gradient to both statistics.
     fn accumulate(
         &mut self,
         grads: &[f32],
@@ -259,41 +278,66 @@ impl Scratch {
             let dims = Dims { rows: cols, depth: rows, cols };
             matmul(&mut state[side.statistic.range()], turned, grads, dims, 1.0 - beta, beta);
         }
-        if step.is_multiple_of(config.basis_interval) {
-            for side in [left, right].into_iter().flatten() {
-                let [statistic, basis] = parts(state, [side.statistic, side.basis]);
-                self.renew_basis(basis, statistic, side.len, step == 0);
-            }
-        }
     }
 
-    /// Turns `basis` into eigenvectors of `statistic`, starting from where it is.
-    fn renew_basis(&mut self, basis: &mut [f32], statistic: &[f32], n: usize, first: bool) {
+    /// Turns `basis` into the eigenvectors of `statistic`, as columns.
+    fn first_basis(&mut self, basis: &mut [f32], statistic: &[f32], n: usize) {
         let (matrix, vectors) = (&mut self.matrix[..n * n], &mut self.vectors[..n * n]);
-        let product = &mut self.product[..n * n];
-        if first {
-            eigen::set_identity(vectors, n);
+        for (to, &from) in matrix.iter_mut().zip(statistic) {
+            *to = f64::from(from);
+        }
+        eigen::symmetric_eigen(matrix, vectors, &mut self.values[..n], &mut self.work[..n], n);
+        narrow_transposed(basis, vectors, n);
+    }
+
+    /// One step of orthogonal iteration; `order` says which column each new one came from.
+    fn next_basis(&mut self, basis: &mut [f32], statistic: &[f32], n: usize) {
+        let (image, values, order) = (&mut self.image[..n * n], &mut self.values[..n], &mut self.order);
+        matmul(image, statistic, basis, Dims { rows: n, depth: n, cols: n }, 1.0, 0.0);
+        values.fill(0.0);
+        for (basis, image) in basis.chunks_exact(n).zip(image.chunks_exact(n)) {
+            for (value, (&q, &p)) in values.iter_mut().zip(basis.iter().zip(image)) {
+                *value += f64::from(q) * f64::from(p);
+            }
+        }
+        order.clear();
+        order.extend(0..n);
+        order.sort_unstable_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
+        let (matrix, vectors) = (&mut self.matrix[..n * n], &mut self.vectors[..n * n]);
+        for (row, &column) in matrix.chunks_exact_mut(n).zip(&*order) {
+            for (to, image) in row.iter_mut().zip(image.chunks_exact(n)) {
+                *to = f64::from(image[column]);
+            }
+        }
+        eigen::orthonormal_rows(matrix, vectors, n);
+        narrow_transposed(basis, vectors, n);
+    }
+
+    /// Puts the rows or the columns of a matrix into the order that [`Self::next_basis`] has found.
+    fn reorder(&mut self, matrix: &mut [f32], cols: usize, rows: bool) {
+        if self.order.is_sorted() {
+            return;
+        }
+        let before = &mut self.turned[..matrix.len()];
+        before.copy_from_slice(matrix);
+        if rows {
+            for (to, &from) in matrix.chunks_exact_mut(cols).zip(&self.order) {
+                to.copy_from_slice(&before[from * cols..][..cols]);
+            }
         } else {
-            widen(vectors, basis);
-        }
-        widen(matrix, statistic);
-        // matrix ← Qᵀ A Q
-        for (at, value) in product.iter_mut().enumerate() {
-            *value = (0..n).map(|k| matrix[at / n * n + k] * vectors[k * n + at % n]).sum();
-        }
-        for (at, value) in matrix.iter_mut().enumerate() {
-            *value = (0..n).map(|k| vectors[k * n + at / n] * product[k * n + at % n]).sum();
-        }
-        eigen::diagonalise(matrix, vectors, n);
-        for (to, &from) in basis.iter_mut().zip(&*vectors) {
-            *to = from as f32;
+            for (to, before) in matrix.chunks_exact_mut(cols).zip(before.chunks_exact(cols)) {
+                to.iter_mut().zip(&self.order).for_each(|(to, &from)| *to = before[from]);
+            }
         }
     }
 }
 
-fn widen(to: &mut [f64], from: &[f32]) {
-    for (to, &from) in to.iter_mut().zip(from) {
-        *to = f64::from(from);
+/// `to ← fromᵀ`.
+fn narrow_transposed(to: &mut [f32], from: &[f64], n: usize) {
+    for (row, to) in to.chunks_exact_mut(n).enumerate() {
+        for (to, from) in to.iter_mut().zip(from.chunks_exact(n)) {
+            *to = from[row] as f32;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub use error::{Error, one_line};
 pub use nearest::nearest;
 pub use page::Page;
 pub use problem::{Problem, TaskSource};
-pub use runner::{Comparison, EnvelopePlan, Limits, Progress, run};
+pub use runner::{Comparison, EnvelopePlan, Limits, Progress, run, run_until};
 pub use trial::{Metric, Role, Trial};
 
 /// The example of the README, compiled and run with the documentation tests.

@@ -137,15 +137,17 @@ fn families(run: &Run) -> Table {
     table
 }
 
-/// Mean and standard deviation over groups of neighbouring records, against millions of inner steps.
+/// Mean and standard deviation over groups of neighbouring records, against millions of inner steps. The band ends where
+/// the values do: no share is below zero.
 pub(crate) fn averages(records: &[Record], value: impl Fn(&Record) -> f64) -> Vec<Point> {
     let group = records.len().div_ceil(POINTS);
     let point = |records: &[Record]| {
         let count = records.len() as f64;
         let mean = records.iter().map(&value).sum::<f64>() / count;
-        let variance = records.iter().map(|record| (value(record) - mean).powi(2)).sum::<f64>() / count;
+        let deviation = (records.iter().map(|record| (value(record) - mean).powi(2)).sum::<f64>() / count).sqrt();
+        let (least, most) = records.iter().map(&value).fold((mean, mean), |(l, m), v| (v.min(l), v.max(m)));
         let x = records.iter().map(|record| record.inner_steps as f64).sum::<f64>() / count / 1e6;
-        Point { x, y: mean, low: mean - variance.sqrt(), high: mean + variance.sqrt() }
+        Point { x, y: mean, low: (mean - deviation).max(least), high: (mean + deviation).min(most) }
     };
     records.chunks(group).map(point).collect()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use velo_comparison::trial::{read_tables, write_tables};
-use velo_comparison::{Comparison, Contender, Limits, Metric, Problem, Trial, run};
+use velo_comparison::{Comparison, Contender, Limits, Metric, Problem, Trial, TrialCache, run_until};
 use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
 use velo_optimizer::{Architecture, LearnedConfig, LearnedWeights, OptimizerConfig};
 use velo_tasks::TaskConfig;
@@ -30,7 +30,7 @@ pub(super) struct Judge {
     architecture: Architecture,
     /// Threads of a comparison.
     pub threads: AtomicUsize,
-    /// Set to leave a comparison after the task at hand.
+    /// Set to leave a comparison after the trials at hand.
     pub stop: AtomicBool,
 }
 
@@ -151,7 +151,8 @@ impl Judge {
         self.measured_once(folder, seeds, &[learned.times_step_multipliers(multipliers.unwrap_or_default())])
     }
 
-    /// The trials of the contenders, from `folder` if they are there.
+    /// The trials of the contenders, from `folder` if they are there. Until all of them are, each is kept by itself: who stops
+    /// or is killed loses the trials at hand.
     fn measured_once(
         &self,
         folder: &Path,
@@ -162,11 +163,9 @@ impl Judge {
             return Ok(Some(read_tables(folder)?));
         }
         let first_tuning = self.config.seeds + self.config.fresh_seeds;
+        let cache = TrialCache::new(folder.join("trials"));
         let mut trials = Vec::new();
         for task in &self.tasks {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
             let comparison = Comparison {
                 problems: vec![Problem::new(task.clone(), self.config.steps, self.config.steps.div_ceil(50))],
                 contenders: contenders.to_vec(),
@@ -177,10 +176,14 @@ impl Judge {
                 limits: Limits::default(),
                 threads: self.threads.load(Ordering::Relaxed),
             };
-            trials.extend(run(&comparison, None, |_| ())?);
+            match run_until(&self.stop, &comparison, Some(&cache), |_| ())? {
+                Some(measured) => trials.extend(measured),
+                None => return Ok(None),
+            }
         }
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         write_tables(folder, &trials)?;
+        fs::remove_dir_all(cache.folder()).map_err(Error::io(cache.folder()))?;
         Ok(Some(trials))
     }
 }

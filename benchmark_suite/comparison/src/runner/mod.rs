@@ -9,6 +9,7 @@ mod comparison;
 mod measure;
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel;
 use velo_tasks::worker::single_threaded;
@@ -40,8 +41,22 @@ pub struct Progress {
 pub fn run(
     comparison: &Comparison,
     cache: Option<&TrialCache>,
-    mut progress: impl FnMut(Progress),
+    progress: impl FnMut(Progress),
 ) -> Result<Vec<Trial>, Error> {
+    let never = AtomicBool::new(false);
+    run_until(&never, comparison, cache, progress).map(|trials| trials.expect("nobody stops it"))
+}
+
+/// The same, unless `stop` is set on the way: then nothing, as soon as the trials at hand are done. They are in the cache.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(
+    stop: &AtomicBool,
+    comparison: &Comparison,
+    cache: Option<&TrialCache>,
+    mut progress: impl FnMut(Progress),
+) -> Result<Option<Vec<Trial>>, Error> {
     comparison.check()?;
     let total = comparison.trial_count();
     let (mut done, mut cached) = (0, 0);
@@ -50,20 +65,23 @@ pub fn run(
         cached += usize::from(from_cache);
         progress(Progress { done, total, cached });
     };
-    let mut run = |jobs: &[Job]| run_jobs(comparison, jobs, cache, &mut finished);
-    let mut trials = run(&comparison.tuning_jobs())?;
-    let reported = run(&comparison.report_jobs(&trials))?;
+    let mut run = |jobs: &[Job]| run_jobs(stop, comparison, jobs, cache, &mut finished);
+    let Some(mut trials) = run(&comparison.tuning_jobs())? else { return Ok(None) };
+    let Some(reported) = run(&comparison.report_jobs(&trials))? else { return Ok(None) };
     trials.extend(reported);
-    trials.extend(run(&comparison.envelope_jobs())?);
-    Ok(trials)
+    let Some(longer) = run(&comparison.envelope_jobs())? else { return Ok(None) };
+    trials.extend(longer);
+    Ok(Some(trials))
 }
 
+/// The trials of the jobs, in their order; none if `stop` was set before the last one began.
 fn run_jobs(
+    stop: &AtomicBool,
     comparison: &Comparison,
     jobs: &[Job],
     cache: Option<&TrialCache>,
     finished: &mut dyn FnMut(bool),
-) -> Result<Vec<Trial>, Error> {
+) -> Result<Option<Vec<Trial>>, Error> {
     let (to_workers, from_queue) = channel::unbounded();
     for index in 0..jobs.len() {
         to_workers.send(index).expect("the receiver is in scope");
@@ -80,6 +98,9 @@ fn run_jobs(
                 scope.spawn(move || {
                     single_threaded(|| {
                         for index in queue {
+                            if stop.load(Ordering::Relaxed) {
+                                return;
+                            }
                             match found_or_run(comparison, &jobs[index], cache) {
                                 Ok((outcome, from_cache)) => {
                                     let trial = jobs[index].trial(outcome);
@@ -107,7 +128,7 @@ fn run_jobs(
     })?;
     match failure.into_inner().expect("no worker panics with it") {
         Some(error) => Err(error),
-        None => Ok(slots.into_iter().map(|slot| slot.expect("every job was run")).collect()),
+        None => Ok(slots.into_iter().collect()),
     }
 }
 
@@ -267,6 +288,22 @@ mod tests {
         let mut longer = comparison(2);
         longer.problems[0].steps = 31;
         assert_eq!(from_cache(&longer).1, first.len() / 2, "only the other task's");
+    }
+
+    #[test]
+    fn a_comparison_that_is_stopped_goes_on_from_what_it_has_cached() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = TrialCache::new(folder.path());
+        let stop = AtomicBool::new(false);
+        let stopped = run_until(&stop, &comparison(1), Some(&cache), |progress| {
+            stop.store(progress.done == 3, Ordering::Relaxed);
+        });
+        assert_eq!(stopped.unwrap(), None);
+        let mut cached = 0;
+        let whole = run(&comparison(1), Some(&cache), |progress| cached = progress.cached).unwrap();
+        // The worker may have begun one more before it saw the flag.
+        assert!((3..=4).contains(&cached), "{cached}");
+        assert_eq!(without_time(whole), without_time(run(&comparison(1), None, |_| ()).unwrap()));
     }
 
     #[test]

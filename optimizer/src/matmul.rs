@@ -122,14 +122,28 @@ impl Kernel for Product<'_> {
 
     #[inline(always)]
     fn run<V: Simd>(self) {
+        // Clearing room for a long strip takes longer than a small product.
+        match self.dims.depth {
+            0..=32 => self.by_strips::<V, 32>(),
+            33..=64 => self.by_strips::<V, 64>(),
+            _ => self.by_strips::<V, DEPTH>(),
+        }
+    }
+}
+
+impl Product<'_> {
+    /// With strips of at most `D` rows.
+    #[inline(always)]
+    fn by_strips<V: Simd, const D: usize>(self) {
         let Self { c, a, b, dims, cols, factors: (alpha, beta) } = self;
         if beta != 1.0 {
             c.iter_mut().for_each(|value| *value = if beta == 0.0 { 0.0 } else { *value * beta });
         }
         let width = 2 * V::LANES;
-        let mut strip = [0.0f32; DEPTH * STRIP];
-        for k0 in (0..dims.depth).step_by(DEPTH) {
-            let depth = DEPTH.min(dims.depth - k0);
+        let mut strip = [[0.0f32; STRIP]; D];
+        let strip = strip.as_flattened_mut();
+        for k0 in (0..dims.depth).step_by(D) {
+            let depth = D.min(dims.depth - k0);
             for j in (0..cols).step_by(width) {
                 let count = width.min(dims.cols - j);
                 for (k, packed) in strip.chunks_exact_mut(width).take(depth).enumerate() {
@@ -142,7 +156,7 @@ impl Kernel for Product<'_> {
                         packed[count..].fill(0.0);
                     }
                 }
-                let mut tile = Tile { c: &mut *c, a, strip: &strip, dims, j, count, k0, depth, alpha };
+                let mut tile = Tile { c: &mut *c, a, strip, dims, j, count, k0, depth, alpha };
                 if V::LANES == 16 {
                     tile.rows::<V, 12>();
                 } else {
@@ -157,7 +171,7 @@ impl Kernel for Product<'_> {
 struct Tile<'a> {
     c: &'a mut [f32],
     a: &'a [f32],
-    strip: &'a [f32; DEPTH * STRIP],
+    strip: &'a [f32],
     dims: Dims,
     j: usize,
     count: usize,

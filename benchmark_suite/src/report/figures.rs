@@ -11,6 +11,26 @@ use crate::score::time_to_target::LARGEST_RATIO;
 /// Losses above this multiple of the lowest are drawn at it.
 const HIGHEST_SHOWN: f64 = 10.0;
 
+/// How all contenders stand: the ratios of all losses over all problems; none when there is nothing to compare.
+pub(super) fn standings(findings: &Findings) -> Result<Option<String>, Error> {
+    let (suite, rules) = (findings.suite, &findings.suite.score);
+    let rows: Vec<&String> = findings.contenders.iter().filter(|contender| **contender != suite.baseline).collect();
+    let series: Vec<IntervalSeries> = METRICS
+        .iter()
+        .enumerate()
+        .map(|(number, metric)| IntervalSeries {
+            label: metric.label().to_owned(),
+            intervals: rows.iter().map(|row| aggregate(&findings.ratios(row, number), rules)).collect(),
+        })
+        .collect();
+    if series.iter().all(|series| series.intervals.iter().all(Option::is_none)) {
+        return Ok(None);
+    }
+    let rows = rows.into_iter().cloned().collect();
+    let x_label = "loss of the baseline / of the contender".to_owned();
+    Intervals { title: "Ratios over all problems".to_owned(), x_label, reference: 1.0, rows, series }.to_svg().map(Some)
+}
+
 /// Ratios of one metric per problem, and over all in the last row; none when there is nothing to compare.
 pub(super) fn ratios(findings: &Findings, metric: usize) -> Result<Option<String>, Error> {
     let (suite, rules) = (findings.suite, &findings.suite.score);

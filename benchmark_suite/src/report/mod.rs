@@ -29,6 +29,10 @@ pub fn page(findings: &Findings, environment: &Environment) -> Result<Page> {
     let mut page = Page::new(&suite.title).paragraph(introduction(findings, environment));
 
     page = page.section("Summary").table(&summary_table(findings));
+    if let Some(svg) = figures::standings(findings)? {
+        page = page
+            .figure(svg, "Interquartile mean over problems and seeds with a 95 % bootstrap interval, as in the table.");
+    }
     for sentence in explanations(findings) {
         page = page.paragraph(sentence);
     }
@@ -111,8 +115,10 @@ fn introduction(findings: &Findings, environment: &Environment) -> String {
     let suite = findings.suite;
     let build = if environment.optimised { "" } else { ", a debug build" };
     let horizons = suite.horizons.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let longer = suite.longer.iter().map(|more| format!(", {} of them for {}, too", more.tasks.len(), more.horizon));
+    let longer = longer.collect::<String>();
     format!(
-        "{} tasks for {horizons} steps, {} contenders, {} reported seeds. Settings are chosen per problem by {} on {} other \
+        "{} tasks for {horizons} steps{longer}; {} contenders, {} reported seeds. Settings are chosen per problem by {} on {} other \
          seeds. Run by {} {}{build} on {} ({} cores, {}) with {}, {}.",
         suite.tasks.len(),
         findings.contenders.len(),

@@ -16,6 +16,12 @@ pub(super) const SCALE: u32 = 4;
 /// Width of every figure in shown units: a half of a wide page, the whole of a narrow one.
 pub(super) const WIDTH: u32 = 520;
 
+/// Width of the line of a series, in shown units.
+pub(super) const LINE: u32 = 2;
+
+/// Width of a line in the legend.
+const LEGEND_LINE: u32 = 4;
+
 /// Stands for the colour of text, and becomes `currentColor`.
 const INK: RGBColor = RGBColor(1, 2, 3);
 
@@ -45,6 +51,24 @@ pub(super) fn px(units: f64) -> i32 {
 /// The colour of series number `index`; the palette begins again when it is used up.
 pub(super) fn colour(index: usize) -> RGBColor {
     PALETTE[index % PALETTE.len()]
+}
+
+/// Widths of dashed and dotted lines differ from that of a whole one by one and two inner units: that is how [`figure`] tells them.
+const PATTERNS: [(u32, &str); 2] = [(1, "28 16"), (2, "8 12")];
+
+/// The line of series number `index`, `width` shown units wide: whole while the palette lasts, then dashed, then dotted.
+pub(super) fn line(index: usize, width: u32) -> ShapeStyle {
+    let round = (index / PALETTE.len()).min(PATTERNS.len()) as u32;
+    colour(index).stroke_width(width * SCALE + round)
+}
+
+/// Whole lines, dashes and dots in place of the widths that stand for them.
+fn with_patterns(svg: String, widths: [u32; 2]) -> String {
+    let each = widths.into_iter().flat_map(|width| PATTERNS.map(|pattern| (width * SCALE, pattern)));
+    each.fold(svg, |svg, (width, (more, dashes))| {
+        let to = format!("stroke-width=\"{width}\" stroke-dasharray=\"{dashes}\"");
+        svg.replace(&format!("stroke-width=\"{}\"", width + more), &to)
+    })
 }
 
 /// Text and axes.
@@ -83,7 +107,7 @@ pub(super) fn figure(
     let outer = format!("width=\"{}\" height=\"{}\" viewBox", size.0, size.1);
     let shown = format!("width=\"{WIDTH}\" height=\"{height}\" role=\"img\" viewBox");
     let ink = format!("#{:02X}{:02X}{:02X}", INK.0, INK.1, INK.2);
-    Ok(svg.replacen(&outer, &shown, 1).replace(&ink, "currentColor"))
+    Ok(with_patterns(svg.replacen(&outer, &shown, 1).replace(&ink, "currentColor"), [LINE, LEGEND_LINE]))
 }
 
 fn draw(
@@ -101,8 +125,8 @@ fn draw(
     root.draw(&Text::new(title.to_owned(), (px(10.0), px(15.0)), bold))?;
     for (&(index, label), &(x, row)) in labels.iter().zip(legend) {
         let y = 38.0 + 19.0 * row;
-        let sample = Rectangle::new([(px(x), px(y - 2.0)), (px(x + 16.0), px(y + 2.0))], colour(index).filled());
-        root.draw(&sample)?;
+        let ends = [(px(x), px(y)), (px(x + 16.0), px(y))];
+        root.draw(&PathElement::new(ends, line(index, LEGEND_LINE)))?;
         let place = (px(x + 21.0), px(y));
         root.draw(&Text::new(label.to_owned(), place, font(12.5, 0.9, HPos::Left, VPos::Center)))?;
     }
@@ -146,6 +170,16 @@ mod tests {
             assert!(end <= f64::from(WIDTH), "{label} ends at {end}");
             assert!(next.1 > row || next.0 >= end, "{label} runs into the next entry");
         }
+    }
+
+    #[test]
+    fn series_with_one_colour_differ_in_their_lines() {
+        let labels = [(0, "whole"), (8, "dashed"), (16, "dotted")];
+        let svg = figure("lines", &labels, 100, |_| Ok(())).unwrap();
+        let lines: Vec<&str> = svg.lines().filter(|line| line.starts_with("<polyline")).collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.contains("#0077BB") && line.contains("stroke-width=\"16\"")), "{lines:?}");
+        assert!(!lines[0].contains("dasharray") && lines[1].contains("\"28 16\"") && lines[2].contains("\"8 12\""));
     }
 
     #[test]

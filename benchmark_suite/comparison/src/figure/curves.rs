@@ -63,7 +63,7 @@ pub struct Curves {
     pub scale: Scale,
     /// Values above are drawn at this height, so that one diverged run does not flatten all others.
     pub y_limit: Option<f64>,
-    /// The curves; the position decides the colour.
+    /// The curves; the position decides the colour and the pattern.
     pub series: Vec<Series>,
 }
 
@@ -144,7 +144,7 @@ impl Curves {
             }
         }
         for (index, points) in series.iter().enumerate() {
-            let style = canvas::colour(index).stroke_width(2 * canvas::SCALE);
+            let style = canvas::line(index, canvas::LINE);
             let line = points.iter().map(|point| (point.x, point.y)).collect::<Vec<_>>();
             chart.draw_series([PathElement::new(line, style)])?;
         }

@@ -39,7 +39,7 @@ pub struct Intervals {
     pub reference: f64,
     /// Names of the rows, from the top.
     pub rows: Vec<String>,
-    /// The contenders; the position decides the colour.
+    /// The contenders; the position decides the colour and the pattern.
     pub series: Vec<IntervalSeries>,
 }
 
@@ -79,7 +79,7 @@ impl Intervals {
             .margin_right(px(18.0))
             .margin_bottom(px(4.0))
             .x_label_area_size(px(42.0))
-            .y_label_area_size(px(longest.min(200.0) + 16.0))
+            .y_label_area_size(px(longest.min(240.0) + 16.0))
             .build_cartesian_2d(Axis::logarithmic(low, high), rows..0.0)?;
         for row in (0..self.rows.len()).step_by(2) {
             let corners = [(low, row as f64), (high, row as f64 + 1.0)];
@@ -101,7 +101,7 @@ impl Intervals {
         let reference = canvas::ink(0.6).stroke_width(canvas::SCALE * 3 / 2);
         chart.draw_series([PathElement::new([(self.reference, 0.0), (self.reference, rows)], reference)])?;
         for (index, series) in self.series.iter().enumerate() {
-            let style = canvas::colour(index).stroke_width(2 * canvas::SCALE);
+            let style = canvas::line(index, canvas::LINE);
             let share = (index as f64 + 1.0) / (self.series.len() as f64 + 1.0);
             for (row, interval) in series.intervals.iter().enumerate() {
                 let Some(interval) = interval else { continue };

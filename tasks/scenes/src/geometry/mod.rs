@@ -108,8 +108,26 @@ pub enum Solid {
 }
 
 impl Solid {
-    /// Where the ray first meets the surface at a distance between `near` and `far`.
+    /// True if the ray meets the surface at a distance between `near` and `far`: what shadows ask, without a normal.
     #[inline]
+    pub fn is_met(&self, ray: &Ray, near: f64, far: f64) -> bool {
+        match self {
+            Self::Mesh(mesh) => mesh.is_met(ray, near, far),
+            solid => solid.hit(ray, near, far).is_some(),
+        }
+    }
+
+    /// True if every line meets it in one piece: seen from outside it casts no shadow on itself.
+    pub(crate) fn is_convex(&self) -> bool {
+        match self {
+            Self::Sphere { .. } | Self::Box { .. } | Self::Cylinder { .. } => true,
+            Self::Cone { .. } | Self::Capsule { .. } => true,
+            Self::Torus { .. } | Self::Flat { .. } | Self::Mesh(_) => false,
+        }
+    }
+
+    /// Where the ray first meets the surface at a distance between `near` and `far`.
+    #[inline(always)]
     pub fn hit(&self, ray: &Ray, near: f64, far: f64) -> Option<SurfaceHit> {
         match self {
             Self::Sphere { radius } => solids::sphere(ray, *radius, near, far),
@@ -239,7 +257,10 @@ mod tests {
         for (name, solid) in solids() {
             let mut hits = 0;
             for ray in rays(3000) {
-                let Some(hit) = solid.hit(&ray, 0.0, 100.0) else { continue };
+                let hit = solid.hit(&ray, 0.0, 100.0);
+                assert_eq!(hit.is_some(), solid.is_met(&ray, 0.0, 100.0), "{name}");
+                let Some(hit) = hit else { continue };
+                assert!(!solid.is_met(&ray, 0.0, hit.t - 1e-9), "{name}: nothing is met before the first hit");
                 hits += 1;
                 let p = ray.at(hit.t);
                 assert!(solid.distance(p).abs() < 1e-9, "{name}: {} at {p:?}", solid.distance(p));

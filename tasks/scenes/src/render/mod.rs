@@ -4,6 +4,8 @@
 //! identities or normals over an edge would mean nothing.
 
 pub mod font;
+mod lamp;
+mod occluders;
 mod screen;
 mod shading;
 mod stage;
@@ -17,7 +19,8 @@ use crate::description::{Camera, Scene};
 use crate::geometry::Solid;
 use crate::random::mix;
 use crate::vector::Vec3;
-use shading::{Dice, Display, Shader};
+use occluders::Occluders;
+use shading::{Dice, Display, Lit, Shader};
 
 /// Makes the pictures of a scene.
 #[derive(Debug)]
@@ -52,11 +55,12 @@ impl<'a> Renderer<'a> {
             let at = frame as f64 + offset;
             (Stage::between(self.scene, self.solids, at), camera.view_at(at, width, height))
         };
-        let moments: Vec<(Stage<'_>, View, Screen)> = (0..moments)
+        let moments: Vec<(Lit<'_>, View, Screen)> = (0..moments)
             .map(|k| {
                 let (stage, view) = moment(k);
                 let screen = Screen::new(&stage, &view, self.solids.len());
-                (stage, view, screen)
+                let occluders = Occluders::new(&stage, &self.shader.lamps);
+                (Lit { stage, occluders }, view, screen)
             })
             .collect();
         let display = Display::new(!self.scene.world.lights.is_empty());
@@ -69,13 +73,13 @@ impl<'a> Renderer<'a> {
                     let mut dice = Dice::new(seed, frame, pixel, sample);
                     // Which moment goes with which place changes from pixel to pixel, or edges would show a pattern.
                     let shift = if blurred { mix(pixel as u64) as usize } else { 0 };
-                    let (stage, view, screen) = &moments[(sample + shift % count) % moments.len()];
+                    let (lit, view, screen) = &moments[(sample + shift % count) % moments.len()];
                     let (u, v) = dice.pair();
                     let x = column as f64 + ((sample % side) as f64 + u) / side as f64;
                     let y = row as f64 + ((sample / side) as f64 + v) / side as f64;
                     let ray = view.ray(x, y);
-                    let hit = screen.closest(stage, &ray, x, y);
-                    sum = sum + self.shader.light(stage, &ray, hit.as_ref(), &mut dice);
+                    let hit = screen.closest(&lit.stage, &ray, x, y);
+                    sum = sum + self.shader.light(lit, &ray, hit.as_ref(), &mut dice);
                 }
                 pixels.extend(display.bytes(sum * (image.exposure / count as f64)));
             }

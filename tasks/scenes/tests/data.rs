@@ -8,7 +8,7 @@ use velo_scenes::Error;
 use velo_scenes::description::{Color, Combination, GeneratorConfig, Language, Shape, Split, presets};
 use velo_scenes::files::job::{self, Job};
 use velo_scenes::files::manifest::Format;
-use velo_scenes::files::{DataSet, TrainingCache, coco, stats, verify};
+use velo_scenes::files::{DataSet, TrainingCache, coco, job_log, stats, verify};
 use velo_scenes::generate::Generator;
 use velo_scenes::text::{Answer, Meaning};
 use velo_scenes::vector::vec3;
@@ -33,7 +33,7 @@ fn made(
     job::run(&Generator::new(config).unwrap(), &job, &|_| true).unwrap()
 }
 
-/// All files below a folder with their bytes.
+/// All files below a folder with their bytes, but for the logs, which tell times.
 fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut waiting = vec![folder.to_path_buf()];
@@ -42,7 +42,7 @@ fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 waiting.push(path);
-            } else {
+            } else if path.extension().is_none_or(|extension| extension != "jsonl") {
                 files.insert(path.strip_prefix(folder).unwrap().display().to_string(), fs::read(&path).unwrap());
             }
         }
@@ -306,6 +306,35 @@ fn texts_come_in_all_languages_with_paraphrases_and_read_signs_from_left_to_righ
     for language in Language::ALL {
         let count = texts.iter().filter(|(l, _)| l == language).count();
         assert!(count > 5, "{language:?}: {count}");
+    }
+}
+
+#[test]
+fn scenes_that_cannot_be_placed_are_reported_and_all_others_are_made() {
+    let mut config = small("movi_a");
+    // There is room for one object, and most draws want more; some scenes do so twenty times in a row.
+    config.objects[0].spawn = (vec3(0.0, 0.0, 1.5), vec3(0.1, 0.1, 1.6));
+    config.objects[0].count = (1, 40);
+    for format in [Format::Folders, Format::Tar { scenes: 3 }] {
+        let folder = tempfile::tempdir().unwrap();
+        let first = made(config.clone(), folder.path(), 6, format, 2, (0, 1));
+        let failed: Vec<u64> = first.failures.iter().map(|failure| failure.seed).collect();
+        assert!(first.made > 0 && !failed.is_empty() && first.made + failed.len() as u64 == 6, "{first:?}");
+        assert!(first.failures[0].error.contains(&format!("seed {}", failed[0])), "{first:?}");
+        let data = DataSet::open(folder.path()).unwrap();
+        assert!(data.scenes().all(|scene| !failed.contains(&scene.seed())) && data.len() as u64 == first.made);
+        assert_eq!(verify::verify(&data, &|| ()).unwrap().problems, Vec::<String>::new());
+        // The same command again makes nothing and fails alike.
+        let again = made(config.clone(), folder.path(), 6, format, 1, (0, 1));
+        assert_eq!((again.made, again.skipped, &again.failures), (0, first.made, &first.failures));
+        let (lines, torn) = job_log::read(folder.path()).unwrap();
+        assert_eq!(torn, 0);
+        for line in &lines {
+            assert_eq!((line.index, line.error.is_some()), (line.seed, failed.contains(&line.seed)), "{line:?}");
+            assert!(line.error.is_none() || line.retries > 0, "{line:?}");
+            assert_eq!(line.seconds.render > 0.0, line.error.is_none(), "{line:?}");
+        }
+        assert!((0..6).all(|seed| lines.iter().any(|line| line.seed == seed)), "{lines:?}");
     }
 }
 

@@ -129,13 +129,26 @@ pub struct Metadata {
     pub collisions: Vec<Collision>,
 }
 
-/// Seconds spent on one scene.
+/// Seconds spent on scenes, by the clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
-    /// Rendering and annotating.
+    /// Drawing, placing, simulating.
+    pub simulate: f64,
+    /// Colours.
     pub render: f64,
-    /// Everything else after the simulation: encoding, text, writing.
+    /// Everything that is exactly true: pixels, objects, tracks.
+    pub annotate: f64,
+    /// Everything else: text, encoding, writing.
     pub write: f64,
+}
+
+impl std::ops::AddAssign for Seconds {
+    fn add_assign(&mut self, other: Self) {
+        self.simulate += other.simulate;
+        self.render += other.render;
+        self.annotate += other.annotate;
+        self.write += other.write;
+    }
 }
 
 /// Takes the name and the bytes of a finished file.
@@ -161,10 +174,8 @@ pub fn make(drawn: &Drawn, config: &GeneratorConfig, sink: &mut Sink<'_>) -> Res
         let mut flags = Vec::new();
         let mut all = Vec::new();
         for frame in 0..frames {
-            let start = std::time::Instant::now();
-            let rgb = renderer.rgb(camera, frame as i64);
-            let mut annotations = annotator.frame(frame);
-            seconds.render += start.elapsed().as_secs_f64();
+            let rgb = timed(&mut seconds.render, || renderer.rgb(camera, frame as i64));
+            let mut annotations = timed(&mut seconds.annotate, || annotator.frame(frame));
             sink(&format!("{}_rgb_{frame:05}.png", camera.name), picture::encode(width, height, Pixels::Rgb(&rgb)))?;
             let ids = std::mem::take(&mut annotations.ids);
             sink(&format!("{}_ids_{frame:05}.png", camera.name), picture::encode(width, height, Pixels::Ids(&ids)))?;
@@ -187,14 +198,22 @@ pub fn make(drawn: &Drawn, config: &GeneratorConfig, sink: &mut Sink<'_>) -> Res
             sink(&format!("{}_{name}.npy", camera.name), npy::encode(shape, data))?;
         }
         sink(&format!("{}_flags.npy", camera.name), npy::encode(&[frames, height, width], &flags))?;
-        let tracks = tracks(scene, &drawn.solids, camera, config.tracks_per_object);
+        let tracks = timed(&mut seconds.annotate, || tracks(scene, &drawn.solids, camera, config.tracks_per_object));
         sink(&format!("{}_tracks.json", camera.name), json(&tracks))?;
         records.push(camera_record(scene, camera, &all));
     }
     sink("metadata.json", json(&metadata(drawn, records)))?;
     sink("text.json", json(&texts))?;
-    seconds.write = begin.elapsed().as_secs_f64() - seconds.render;
+    seconds.write = begin.elapsed().as_secs_f64() - seconds.render - seconds.annotate;
     Ok(seconds)
+}
+
+/// What `work` gives; the seconds it takes are added to `seconds`.
+pub(crate) fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
+    let start = std::time::Instant::now();
+    let result = work();
+    *seconds += start.elapsed().as_secs_f64();
+    result
 }
 
 /// JSON; plain data is always written.

@@ -7,6 +7,7 @@ pub mod contact_sheet;
 pub mod contents;
 pub mod dataset;
 pub mod job;
+pub mod job_log;
 pub mod manifest;
 pub mod npy;
 pub mod picture;

@@ -7,8 +7,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use velo_scenes::description::{Split, presets as known};
 use velo_scenes::files::contact_sheet::{self, Sheet};
+use velo_scenes::files::contents::Seconds;
 use velo_scenes::files::stats::stats as count;
-use velo_scenes::files::{DataSet, coco, verify as verification};
+use velo_scenes::files::{DataSet, coco, job_log, verify as verification};
 use velo_scenes::generate::Generator;
 
 use crate::source::Source;
@@ -107,6 +108,18 @@ pub(crate) fn stats(arguments: &Folder) -> anyhow::Result<()> {
     table("objects by visible fraction, first frame", stats.visible.iter().enumerate().map(tenth).collect());
     table("collisions between objects", vec![(String::new(), stats.collisions)]);
     table("sentences by language", stats.languages.iter().map(named).collect());
+    let (lines, torn) = job_log::read(&arguments.folder)?;
+    let made: Vec<_> = lines.iter().filter(|line| line.error.is_none()).collect();
+    let mut seconds = Seconds::default();
+    made.iter().for_each(|line| seconds += line.seconds);
+    let stages = [("simulate", seconds.simulate), ("render", seconds.render)];
+    let stages = stages.into_iter().chain([("annotate", seconds.annotate), ("write", seconds.write)]);
+    let milliseconds = |s: f64| (s * 1e3 / made.len().max(1) as f64).round() as usize;
+    table("milliseconds per scene, by the logs", stages.map(|(n, s)| (n.to_owned(), milliseconds(s))).collect());
+    let retries = made.iter().map(|line| line.retries as usize).sum();
+    let log =
+        [("scenes made", made.len()), ("not made", lines.len() - made.len()), ("placed anew", retries), ("torn", torn)];
+    table("lines of the logs", log.map(|(name, count)| (name.to_owned(), count)).to_vec());
     table("answers", stats.answers.iter().map(|(n, c)| (n.clone(), *c)).collect());
     crate::print(&text)
 }

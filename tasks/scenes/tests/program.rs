@@ -120,16 +120,20 @@ fn a_scene_without_room_fails_the_job_at_its_end_and_is_named() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_leaves_only_whole_units() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().to_str().unwrap();
-    let command =
-        format!("trap '' XFSZ; ulimit -f 40; exec {PROGRAM} generate --preset clevr --scenes 2 --tar 2 --out {out}");
-    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("000000.tar"), "{}", text(&output));
-    assert_eq!(units(folder.path()), Vec::<String>::new());
-    assert!(scenes(&["generate", "--preset", "clevr", "--scenes", "2", "--tar", "2", "--out", out]).status.success());
-    assert!(scenes(&["verify", out]).status.success());
+    for (pack, named) in [("--tar 2", "000000.tar"), ("--workers 1", "camera_")] {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().to_str().unwrap();
+        let generate = format!("generate --preset clevr --scenes 2 {pack} --out {out}");
+        let command = format!("trap '' XFSZ; ulimit -f 40; exec {PROGRAM} {generate}");
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(text(&output).contains(named), "{}", text(&output));
+        // Neither a unit nor the remains of one.
+        let left: Vec<_> = fs::read_dir(folder.path().join("train")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert!(scenes(&generate.split(' ').collect::<Vec<_>>()).status.success());
+        assert!(scenes(&["verify", out]).status.success());
+    }
 }
 
 #[test]

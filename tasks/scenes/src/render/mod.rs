@@ -13,6 +13,7 @@ mod texture;
 
 pub use screen::Screen;
 pub use stage::{Hit, Stage};
+pub(crate) use texture::linear;
 
 use crate::camera::View;
 use crate::description::{Camera, Scene};
@@ -34,6 +35,22 @@ impl<'a> Renderer<'a> {
     /// Prepares colours and lights once for all frames.
     pub fn new(scene: &'a Scene, solids: &'a [Solid]) -> Self {
         Self { scene, solids, shader: Shader::new(scene) }
+    }
+
+    /// Share of the points of lights that nothing hides from what is seen at the centre of each pixel, row by row
+    /// ([`Pass::Shadow`](crate::description::Pass::Shadow)).
+    pub fn shadow(&self, camera: &Camera, frame: i64) -> Vec<f32> {
+        let (width, height) = (self.scene.image.width, self.scene.image.height);
+        let (stage, view) = (Stage::at(self.scene, self.solids, frame), camera.view(frame, width, height));
+        let screen = Screen::new(&stage, &view, self.solids.len());
+        let occluders = Occluders::new(&stage, &self.shader.lamps);
+        let lit = Lit { stage, occluders };
+        let centers = (0..width * height).map(|i| ((i % width) as f64 + 0.5, (i / width) as f64 + 0.5));
+        let share = |(x, y): (f64, f64)| {
+            let ray = view.ray(x, y);
+            screen.closest(&lit.stage, &ray, x, y).map_or(0.0, |hit| self.shader.open_share(&lit, &ray, &hit) as f32)
+        };
+        centers.map(share).collect()
     }
 
     /// The colours of a frame, row by row, three bytes each; pixels are a function of scene, camera and frame alone.

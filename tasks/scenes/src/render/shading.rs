@@ -146,6 +146,26 @@ impl<'a> Shader<'a> {
         sum
     }
 
+    /// Of a grid of points on every light that a surface faces, the share that nothing hides from it.
+    pub(super) fn open_share(&self, lit: &Lit<'_>, ray: &Ray, hit: &Hit) -> f64 {
+        const SIDE: usize = 4;
+        let start = ray.at(hit.t) + hit.normal * (OFFSET * hit.t.max(1.0));
+        let (mut open, mut faced) = (0, 0);
+        for (number, lamp) in self.lamps.iter().enumerate() {
+            let suspects = lit.occluders.between(hit, number);
+            for point in 0..SIDE * SIDE {
+                let along = |i: usize| (i as f64 + 0.5) / SIDE as f64;
+                let (toward, distance, _) = lamp.arriving(start, along(point % SIDE), along(point / SIDE));
+                if hit.normal.dot(toward) > 0.0 {
+                    faced += 1;
+                    let ray = Ray { origin: start, direction: toward };
+                    open += usize::from(!lit.stage.is_blocked_by(suspects, &ray, 0.0, distance));
+                }
+            }
+        }
+        if faced == 0 { 0.0 } else { open as f64 / faced as f64 }
+    }
+
     fn ambient(&self, lit: &Lit<'_>, hit: &Hit, start: Vec3, dice: &mut Dice, is_primary: bool) -> Vec3 {
         let all = self.backdrop.around(hit.shading) * self.scene.world.ambient;
         let (tangent, bitangent) = hit.normal.tangents();

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use velo_scenes::Error;
-use velo_scenes::description::{Color, Combination, GeneratorConfig, Language, Shape, Split, presets};
+use velo_scenes::description::{Color, Combination, GeneratorConfig, Language, Pass, Shape, Split, presets};
 use velo_scenes::files::job::{self, Job};
 use velo_scenes::files::manifest::Format;
+use velo_scenes::files::rerender::{Changes, rerender};
 use velo_scenes::files::{DataSet, TrainingCache, coco, job_log, stats, verify};
 use velo_scenes::generate::Generator;
 use velo_scenes::text::{Answer, Meaning};
@@ -120,25 +121,14 @@ fn every_preset_passes_verification_in_both_formats() {
     }
 }
 
-#[test]
-fn verification_finds_planted_corruption_even_with_mended_hashes() {
-    let folder = tempfile::tempdir().unwrap();
-    made(small("clevr"), folder.path(), 1, Format::Folders, 1, (0, 1));
-    let unit = folder.path().join("train/000000000");
-    let problems = || verify::verify(&DataSet::open(folder.path()).unwrap(), &|| ()).unwrap().problems;
-    assert!(problems().is_empty());
+/// Plants each lie in a file of the first scene, and checks that verification finds it by the hash, and by what it means
+/// once the hash is mended.
+fn finds(folder: &Path, lies: &[(&str, &str, Lie)]) {
+    let unit = folder.join("train/000000000");
+    let problems = || verify::verify(&DataSet::open(folder).unwrap(), &|| ()).unwrap().problems;
+    assert_eq!(problems(), Vec::<String>::new());
     let manifest = fs::read_to_string(unit.join("manifest.json")).unwrap();
-    // Each plants one lie.
-    type Lie = fn(&mut Vec<u8>);
-    let lies: [(&str, Lie); 6] = [
-        ("camera_distance.npy", |b| shift(b, 0.01)),
-        ("camera_depth.npy", |b| shift(b, 0.01)),
-        ("camera_normal.npy", |b| shift(b, 0.3)),
-        ("camera_flags.npy", |b| *b.last_mut().unwrap() ^= 1),
-        ("metadata.json", |b| replace(b, "\"visible\":[", "\"visible\":[1")),
-        ("text.json", |b| replace(b, "\"Truth\":true", "\"Truth\":false")),
-    ];
-    for (name, lie) in lies {
+    for (name, symptom, lie) in lies {
         let original = fs::read(unit.join(name)).unwrap();
         let mut bytes = original.clone();
         lie(&mut bytes);
@@ -147,17 +137,86 @@ fn verification_finds_planted_corruption_even_with_mended_hashes() {
         let found = problems();
         assert!(found.len() == 1 && found[0].contains(name) && found[0].contains("other bytes"), "{name}: {found:?}");
         // With the hash mended the geometry has to find it.
-        let sha = |bytes: &[u8]| sha256(bytes);
         let mended = manifest
-            .replace(&sha(&original), &sha(&bytes))
+            .replace(&sha256(&original), &sha256(&bytes))
             .replace(&format!("\"bytes\":{},", original.len()), &format!("\"bytes\":{},", bytes.len()));
         fs::write(unit.join("manifest.json"), mended).unwrap();
         let found = problems();
         assert!(found.len() == 1 && !found[0].contains("other bytes"), "{name}: {found:?}");
+        assert!(found[0].contains(symptom), "{name}: {found:?}");
         fs::write(unit.join(name), original).unwrap();
         fs::write(unit.join("manifest.json"), &manifest).unwrap();
     }
     assert!(problems().is_empty());
+}
+
+type Lie = fn(&mut Vec<u8>);
+
+#[test]
+fn verification_finds_planted_corruption_even_with_mended_hashes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = small("clevr");
+    config.image.extra_passes = vec![Pass::Uv, Pass::CameraNormal, Pass::Shadow];
+    made(config, folder.path(), 1, Format::Folders, 1, (0, 1));
+    finds(
+        folder.path(),
+        &[
+            ("camera_distance.npy", "", |b| shift(b, 0.01)),
+            ("camera_depth.npy", "depth", |b| shift(b, 0.01)),
+            ("camera_normal.npy", "", |b| shift(b, 0.3)),
+            ("camera_flags.npy", "", |b| *b.last_mut().unwrap() ^= 1),
+            ("camera_uv.npy", "texture coordinates", |b| shift(b, 0.3)),
+            ("camera_camera_normal.npy", "camera's frame", |b| shift(b, 0.3)),
+            ("camera_shadow.npy", "the share", |b| shift(b, 2.0)),
+            ("metadata.json", "pixels in", |b| replace(b, "\"visible\":[", "\"visible\":[1")),
+            ("metadata.json", "corner 0", |b| replace(b, "\"boxes_3d\":[[[", "\"boxes_3d\":[[[1")),
+            ("metadata.json", "the position", |b| replace(b, "\"positions\":[[", "\"positions\":[[1")),
+            ("metadata.json", "the angular velocity", |b| {
+                replace(b, "\"angular_velocities\":[[0", "\"angular_velocities\":[[1")
+            }),
+            ("camera_tracks.json", "seen at", |b| replace(b, "\"places\":[[", "\"places\":[[1")),
+            ("camera_tracks.json", "from the surface", |b| replace(b, "\"local\":[", "\"local\":[1")),
+            ("camera_tracks.json", "told to be hidden", |b| replace(b, "\"visible\":[true", "\"visible\":[false")),
+            ("camera_tracks.json", "told to be visible", |b| replace(b, "\"visible\":[false", "\"visible\":[true")),
+            ("text.json", "derived", |b| replace(b, "\"Truth\":true", "\"Truth\":false")),
+        ],
+    );
+}
+
+#[test]
+fn velocities_that_the_places_contradict_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = small("movi_a");
+    // Nothing to hit: free fall throughout.
+    config.world.floor = false;
+    config.objects[0].count = (1, 1);
+    made(config, folder.path(), 1, Format::Folders, 1, (0, 1));
+    let data = DataSet::open(folder.path()).unwrap();
+    let mut scene = data.scene(0).scene().unwrap();
+    assert_eq!(verify::verify(&data, &|| ()).unwrap().problems, Vec::<String>::new());
+    let unit = folder.path().join("train/000000000");
+    let manifest = fs::read_to_string(unit.join("manifest.json")).unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&fs::read(unit.join("metadata.json")).unwrap()).unwrap();
+    for (field, symptom) in [("velocities", "the velocity"), ("angular_velocities", "the angular velocity")] {
+        // The same lie in both files, hashes mended.
+        let state = &mut scene.trajectory[2][0];
+        let value = if field == "velocities" { &mut state.velocity } else { &mut state.angular_velocity };
+        value.x += 0.3;
+        let mut lied = metadata.clone();
+        lied["objects"][0][field][1][0] = value.x.into();
+        let files = [("scene.ron", scene.to_ron().into_bytes()), ("metadata.json", serde_json::to_vec(&lied).unwrap())];
+        let mut mended: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        for (name, bytes) in files {
+            mended["scenes"]["0"][name]["sha256"] = sha256(&bytes).into();
+            mended["scenes"]["0"][name]["bytes"] = bytes.len().into();
+            fs::write(unit.join(name), bytes).unwrap();
+        }
+        fs::write(unit.join("manifest.json"), mended.to_string()).unwrap();
+        let found = verify::verify(&DataSet::open(folder.path()).unwrap(), &|| ()).unwrap().problems;
+        assert!(found.len() == 1 && found[0].contains(symptom) && found[0].contains("by its"), "{found:?}");
+        let state = &mut scene.trajectory[2][0];
+        (if field == "velocities" { &mut state.velocity } else { &mut state.angular_velocity }).x -= 0.3;
+    }
 }
 
 fn shift(bytes: &mut [u8], by: f32) {
@@ -173,6 +232,42 @@ fn replace(bytes: &mut Vec<u8>, old: &str, new: &str) {
 fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[test]
+fn a_scene_rendered_again_has_the_same_bytes_and_can_be_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = small("stereo");
+    config.image.extra_passes = vec![Pass::Uv, Pass::CameraNormal, Pass::Shadow];
+    config.image.exr = true;
+    made(config, folder.path(), 1, Format::Folders, 1, (0, 1));
+    let data = DataSet::open(folder.path()).unwrap();
+    let (files, again) = (data.scene(0), folder.path().join("again"));
+    let scene = files.scene().unwrap();
+    rerender(&scene, &Changes::default(), &again).unwrap();
+    let rendered = tree(&again);
+    let expected: BTreeMap<_, _> =
+        tree(&folder.path().join("train/000000000")).into_iter().filter(|(name, _)| !name.ends_with(".json")).collect();
+    assert!(expected.keys().any(|name| name.ends_with("shadow.npy")) && expected.keys().any(|n| n.ends_with(".exr")));
+    assert!(rendered == expected, "{:?}", rendered.keys());
+    let changed = folder.path().join("changed");
+    let changes = Changes {
+        camera: Some("left_right".to_owned()),
+        size: Some((24, 20)),
+        samples: Some(9),
+        passes: Some(vec![Pass::Rgb, Pass::Depth]),
+        exr: Some(false),
+    };
+    rerender(&scene, &changes, &changed).unwrap();
+    let names: Vec<String> = tree(&changed).into_keys().collect();
+    let rgb = (0..scene.video.frames).map(|frame| format!("left_right_rgb_{frame:05}.png"));
+    let expected: Vec<String> =
+        std::iter::once("left_right_depth.npy".to_owned()).chain(rgb).chain(["scene.ron".to_owned()]).collect();
+    assert_eq!(names, expected);
+    let error = rerender(&scene, &Changes { samples: Some(5), ..Changes::default() }, &changed).unwrap_err();
+    assert!(error.to_string().contains("square number"), "{error}");
+    let error = rerender(&scene, &Changes { camera: Some("lefd".into()), ..Changes::default() }, &changed).unwrap_err();
+    assert!(error.to_string().contains("did you mean"), "{error}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod exr;
 pub mod job;
 pub mod job_log;
 pub mod manifest;
+pub mod movi;
 pub mod npy;
 pub mod picture;
 pub mod rerender;

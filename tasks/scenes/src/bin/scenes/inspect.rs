@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use velo_scenes::description::{Split, presets as known};
 use velo_scenes::files::contact_sheet::{self, Sheet};
 use velo_scenes::files::contents::Seconds;
 use velo_scenes::files::stats::stats as count;
-use velo_scenes::files::{DataSet, coco, job_log, verify as verification};
+use velo_scenes::files::{DataSet, coco, job_log, movi, verify as verification};
 use velo_scenes::generate::Generator;
 
 use crate::source::Source;
@@ -134,11 +134,24 @@ pub(crate) struct Export {
     /// The split: train, validation or test.
     #[arg(long, default_value = "train", value_parser = crate::generate::split)]
     split: Split,
+    /// COCO's detection and panoptic segmentation, or the layout of Kubric's MOVi.
+    #[arg(long, value_enum, default_value = "coco")]
+    format: ExportFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ExportFormat {
+    Coco,
+    Movi,
 }
 
 pub(crate) fn export(arguments: &Export) -> anyhow::Result<()> {
-    let pictures = coco::export(&DataSet::open(&arguments.folder)?, arguments.split, &arguments.out)?;
-    crate::print(&format!("{pictures} pictures\n"))
+    let data = DataSet::open(&arguments.folder)?;
+    let (count, what) = match arguments.format {
+        ExportFormat::Coco => (coco::export(&data, arguments.split, &arguments.out)?, "pictures"),
+        ExportFormat::Movi => (movi::export(&data, arguments.split, &arguments.out)?, "clips"),
+    };
+    crate::print(&format!("{count} {what}\n"))
 }
 
 #[derive(Debug, Args)]

@@ -34,7 +34,7 @@ enum Command {
     Verify(inspect::Folder),
     /// Count what a data set holds.
     Stats(inspect::Folder),
-    /// Write a split of a data set in COCO's formats.
+    /// Write a split of a data set in COCO's formats or in the layout of MOVi.
     Export(inspect::Export),
     /// List the presets, or print one.
     Presets(inspect::Presets),

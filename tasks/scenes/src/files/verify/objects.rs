@@ -60,8 +60,9 @@ pub(super) fn problem(scene: &Scene, solids: &[Solid], records: &[ObjectRecord])
 }
 
 fn differ(a: Vec3, b: Vec3, tolerance: f64) -> bool {
-    // Not a number differs from everything.
-    !((a - b).length() <= tolerance * (1.0 + b.length()))
+    // Not a number is near to nothing.
+    let is_near = (a - b).length() <= tolerance * (1.0 + b.length());
+    !is_near
 }
 
 fn velocity_problem(scene: &Scene, index: usize, frame: i64) -> Option<String> {

@@ -62,7 +62,8 @@ pub(super) fn track_problem(
 ) -> Option<String> {
     for (number, track) in tracks.iter().enumerate() {
         let off = solids[usize::from(track.id) - 1].distance(track.local).abs();
-        if !(off < 1e-6) {
+        let is_on_surface = off < 1e-6;
+        if !is_on_surface {
             return Some(format!("the point of track {number} is {off} from the surface of object {}", track.id));
         }
     }
@@ -77,7 +78,8 @@ pub(super) fn track_problem(
             let place = if is_behind { [-1e6, -1e6] } else { project(record, frame, point, camera.lens) };
             let found = track.places[frame];
             let apart = (place[0] - found[0]).abs().max((place[1] - found[1]).abs());
-            if !(apart <= 1e-6 * (1.0 + place[0].abs() + place[1].abs())) {
+            let is_near = apart <= 1e-6 * (1.0 + place[0].abs() + place[1].abs());
+            if !is_near {
                 return Some(format!(
                     "track {number} is at {found:?} in frame {frame}, its point is seen at {place:?}"
                 ));

@@ -338,6 +338,36 @@ fn splits_share_no_seed_and_only_the_test_split_shows_what_is_held_out() {
 }
 
 #[test]
+fn no_answer_of_any_family_is_a_good_guess() {
+    let mut answers: BTreeMap<String, usize> = BTreeMap::new();
+    for preset in ["clevr", "movi_a"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = small(preset);
+        // Objects of one clip meet in its later frames.
+        config.video.frames = if preset == "movi_a" { 12 } else { 1 };
+        (config.text.questions, config.text.languages) = (12, vec![Language::English, Language::Turkish]);
+        made(config, folder.path(), 40, Format::Tar { scenes: 20 }, 2, (0, 1));
+        let data = DataSet::open(folder.path()).unwrap();
+        for (answer, count) in stats::stats(&data).unwrap().answers {
+            *answers.entry(answer).or_default() += count;
+        }
+        assert_eq!(verify::verify(&data, &|| ()).unwrap().problems, Vec::<String>::new());
+    }
+    let mut families: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (answer, count) in &answers {
+        families.entry(answer.split_once(" = ").unwrap().0).or_default().push(*count);
+    }
+    for family in ["existence", "relation", "collision", "size", "material", "shape", "color", "count"] {
+        let counts = &families[family];
+        let (most, all) = (*counts.iter().max().unwrap(), counts.iter().sum::<usize>());
+        assert!(all >= 30, "{family}: {answers:?}");
+        // Of two answers none comes much more often than the other; of more, none comes in more than half of the cases.
+        let allowed = if counts.len() == 2 { 0.6 } else { 0.5 };
+        assert!((most as f64) < allowed * all as f64, "{family}: {answers:?}");
+    }
+}
+
+#[test]
 fn exports_and_caches_hold_the_same_pixels() {
     let folder = tempfile::tempdir().unwrap();
     made(small("movi_a"), folder.path(), 2, Format::Folders, 1, (0, 1));

@@ -120,6 +120,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// True if one scene cannot be drawn, while others of the same configuration may.
+    pub(crate) fn is_of_one_scene(&self) -> bool {
+        matches!(self, Self::Placement { .. } | Self::AllHeldOut { .. } | Self::Diverged { .. })
+    }
+
     /// Shorthand for [`Error::InvalidField`].
     pub(crate) fn invalid(
         field: impl Into<String>,

@@ -4,7 +4,7 @@ use velo_scenes::View;
 use velo_scenes::annotate::{Annotations, Annotator, Flags, tracks};
 use velo_scenes::description::presets;
 use velo_scenes::generate::{Drawn, Generator};
-use velo_scenes::render::{Screen, Stage};
+use velo_scenes::render::{Renderer, Screen, Stage};
 use velo_scenes::vector::Vec3;
 
 fn drawn(preset: &str, seed: u64) -> Drawn {
@@ -231,4 +231,26 @@ fn the_shortcut_over_rectangles_sees_what_all_objects_together_show() {
             assert_eq!(screen.closest(&stage, &ray, x, y), stage.closest(&ray, 0.0), "{preset} ({x}, {y})");
         }
     }
+}
+
+#[test]
+fn the_shadow_pass_is_full_light_where_there_is_nothing_and_never_brighter_with_objects() {
+    let drawn = drawn("movi_a", 2);
+    let camera = &drawn.scene.cameras[0];
+    let shadow = Renderer::new(&drawn.scene, &drawn.solids).shadow(camera, 6);
+    let mut empty = drawn.scene.clone();
+    empty.objects.clear();
+    empty.trajectory.iter_mut().for_each(Vec::clear);
+    let lit = Renderer::new(&empty, &[]).shadow(camera, 6);
+    let annotations = annotated(&drawn, 6);
+    let mut shaded = 0;
+    for (pixel, (&share, &alone)) in shadow.iter().zip(&lit).enumerate() {
+        let is_surface = annotations.flags[pixel] & Flags::SURFACE != 0;
+        assert!(is_surface || share == 0.0, "the sky has no share");
+        if is_surface && annotations.ids[pixel] == 0 {
+            assert!(alone == 1.0 && share <= 1.0, "{share} {alone}");
+            shaded += usize::from(share < 1.0);
+        }
+    }
+    assert!(shaded > 20, "{shaded}");
 }

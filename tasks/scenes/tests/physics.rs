@@ -1,8 +1,11 @@
 //! Simulated motion against the laws it should follow: tests 12 and 13 of the crate's claims.
 
-use velo_scenes::description::{GeneratorConfig, Material, Motion, ObjectGroup, Scene, Shape, Sizes, Turn, presets};
+use velo_scenes::description::{
+    Form, GeneratorConfig, Material, Motion, ObjectGroup, Scene, Shape, Sizes, Turn, presets,
+};
 use velo_scenes::generate::Generator;
-use velo_scenes::random::range;
+use velo_scenes::geometry::Ray;
+use velo_scenes::random::{Stream, range};
 use velo_scenes::vector::{Vec3, vec3};
 
 /// One body with a known start, recorded at every step.
@@ -99,7 +102,7 @@ fn energy_never_rises_and_nothing_sinks_into_the_floor() {
         config.video.frames = 48;
         let scene = Generator::new(config).unwrap().draw(seed).unwrap().scene;
         let radius = |i: usize| match scene.objects[i].form {
-            velo_scenes::description::Form::Sphere { radius } => radius,
+            Form::Sphere { radius } => radius,
             ref form => panic!("{form:?}"),
         };
         let energy = |frame: usize| -> f64 {
@@ -123,6 +126,76 @@ fn energy_never_rises_and_nothing_sinks_into_the_floor() {
             }
         }
     }
+}
+
+/// Potential, kinetic and rotational energy of a body of one of the closed forms.
+fn energy(scene: &Scene, frame: usize, index: usize) -> f64 {
+    let (object, state) = (&scene.objects[index], &scene.trajectory[frame][index]);
+    // Moments of inertia per mass about the three axes of the object.
+    let inertia = match object.form {
+        Form::Sphere { radius } => Vec3::splat(0.4 * radius * radius),
+        Form::Box { half } => {
+            vec3(
+                half.y * half.y + half.z * half.z,
+                half.x * half.x + half.z * half.z,
+                half.x * half.x + half.y * half.y,
+            ) / 3.0
+        }
+        Form::Cylinder { radius, half_height } => {
+            let across = radius * radius / 4.0 + half_height * half_height / 3.0;
+            vec3(across, across, radius * radius / 2.0)
+        }
+        ref form => panic!("{form:?}"),
+    };
+    let spin = state.pose.rotation.inverse().rotate(state.angular_velocity);
+    let (height, speed) = (state.pose.position.z, state.velocity);
+    object.mass * (10.0 * height + 0.5 * speed.dot(speed) + 0.5 * inertia.dot(spin.times(spin)))
+}
+
+#[test]
+fn piles_lose_energy_and_never_sink_into_each_other() {
+    let (mut touching, mut deepest) = (0, 0.0f64);
+    for seed in 0..4 {
+        let mut config = presets::named("movi_a").unwrap();
+        (config.objects[0].count, config.video.frames) = ((8, 10), 96);
+        // Dropped on each other onto a rough floor, so that some stay where they meet.
+        let group = &mut config.objects[0];
+        (group.spawn, group.toward_center) = ((vec3(-0.6, -0.6, 1.0), vec3(0.6, 0.6, 14.0)), false);
+        (group.velocity, group.shapes) =
+            ((Vec3::ZERO, Vec3::ZERO), vec![Shape::Cube, Shape::Cube, Shape::Cylinder, Shape::Sphere]);
+        config.world.floor_friction = 1.0;
+        let drawn = Generator::new(config).unwrap().draw(seed).unwrap();
+        let (scene, count) = (&drawn.scene, drawn.solids.len());
+        let all = |frame: usize| (0..count).map(|index| energy(scene, frame, index)).sum::<f64>();
+        for frame in 1..scene.trajectory.len() {
+            assert!(
+                all(frame) <= all(frame - 1) * 1.01,
+                "seed {seed}, frame {frame}: {} {}",
+                all(frame - 1),
+                all(frame)
+            );
+        }
+        // Points of every surface, in every other body and in the floor, while they fall and when they lie.
+        let mut stream = Stream::new(seed, "penetration", 0);
+        for states in scene.trajectory.iter().skip(12).step_by(6) {
+            for (index, solid) in drawn.solids.iter().enumerate() {
+                for _ in 0..500 {
+                    let out = stream.rotation().rotate(Vec3::UP);
+                    let ray = Ray { origin: out * (2.0 * solid.bounding_radius()), direction: -out };
+                    let Some(hit) = solid.hit(&ray, 0.0, 100.0) else { continue };
+                    let point = states[index].pose.to_world(ray.at(hit.t));
+                    deepest = deepest.max(-point.z);
+                    for other in (0..count).filter(|other| *other != index) {
+                        let distance = drawn.solids[other].distance(states[other].pose.to_local(point));
+                        deepest = deepest.max(-distance);
+                        touching += usize::from(distance < 0.01);
+                    }
+                }
+            }
+        }
+    }
+    assert!(touching > 0, "no bodies touch each other");
+    assert!(deepest < 0.02, "{deepest}");
 }
 
 #[test]

@@ -99,21 +99,41 @@ fn bad_usage_has_its_own_exit_code_and_names_what_to_mend() {
     assert!(!Path::new(out).exists(), "nothing was begun");
 }
 
+#[test]
+fn a_scene_without_room_fails_the_job_at_its_end_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, out) = (folder.path().join("tight.ron"), folder.path().join("out"));
+    let tight = "(name: \"tight\", image: (width: 8, height: 8), \
+        objects: [(count: (1, 40), spawn: ((0, 0, 1.5), (0.1, 0.1, 1.6)))])";
+    fs::write(&config, tight).unwrap();
+    let arguments = ["generate", config.to_str().unwrap(), "--scenes", "6", "--out", out.to_str().unwrap()];
+    let output = scenes(&arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("not made: scene seed"), "{}", text(&output));
+    assert!(!units(&out).is_empty() && units(&out).len() < 6, "{:?}", units(&out));
+    assert!(scenes(&["verify", out.to_str().unwrap()]).status.success());
+    assert!(text(&scenes(&["stats", out.to_str().unwrap()])).contains("lines of the logs"));
+}
+
 /// Where files cannot grow any further, as on a full disk, the job fails with the name of the file and leaves no unit
 /// that looks complete.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_leaves_only_whole_units() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().to_str().unwrap();
-    let command =
-        format!("trap '' XFSZ; ulimit -f 40; exec {PROGRAM} generate --preset clevr --scenes 2 --tar 2 --out {out}");
-    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("000000.tar"), "{}", text(&output));
-    assert_eq!(units(folder.path()), Vec::<String>::new());
-    assert!(scenes(&["generate", "--preset", "clevr", "--scenes", "2", "--tar", "2", "--out", out]).status.success());
-    assert!(scenes(&["verify", out]).status.success());
+    for (pack, named) in [("--tar 2", "000000.tar"), ("--workers 1", "camera_")] {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().to_str().unwrap();
+        let generate = format!("generate --preset clevr --scenes 2 {pack} --out {out}");
+        let command = format!("trap '' XFSZ; ulimit -f 40; exec {PROGRAM} {generate}");
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(text(&output).contains(named), "{}", text(&output));
+        // Neither a unit nor the remains of one.
+        let left: Vec<_> = fs::read_dir(folder.path().join("train")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert!(scenes(&generate.split(' ').collect::<Vec<_>>()).status.success());
+        assert!(scenes(&["verify", out]).status.success());
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Identity, depth, normal, object coordinates and flow of every pixel; visibility and boxes of every object.
 
 use crate::camera::View;
-use crate::description::{Camera, Scene};
+use crate::description::{Camera, Pass, Scene};
 use crate::geometry::{Ray, Solid};
 use crate::render::{Hit, Screen, Stage};
 use crate::vector::Vec3;
@@ -42,6 +42,10 @@ pub struct Annotations {
     pub backward_flow: Vec<[f32; 2]>,
     /// Bits of [`Flags`].
     pub flags: Vec<u8>,
+    /// Place on the surface, 0 to 1; empty unless the scene has the pass.
+    pub uv: Vec<[f32; 2]>,
+    /// Unit normal in the camera's frame; empty unless the scene has the pass.
+    pub camera_normal: Vec<[f32; 3]>,
     /// Visible pixels of each object.
     pub visible: Vec<u32>,
     /// Pixels that each object would have if it were alone.
@@ -108,6 +112,8 @@ impl<'a> Annotator<'a> {
             amodal_boxes: vec![None; objects],
             ..Annotations::default()
         };
+        let has = |pass: Pass| self.scene.image.extra_passes.contains(&pass);
+        let (has_uv, has_camera_normal) = (has(Pass::Uv), has(Pass::CameraNormal));
         for row in 0..height {
             for column in 0..width {
                 let (x, y) = (column as f64 + 0.5, row as f64 + 0.5);
@@ -124,6 +130,18 @@ impl<'a> Annotator<'a> {
                 out.distance.push(distance as f32);
                 out.depth.push(hit.map_or(f32::INFINITY, |hit| (hit.t * now.view.cosine(&ray)) as f32));
                 out.normal.push(hit.map_or([0.0; 3], |hit| single(hit.normal)));
+                if has_camera_normal {
+                    out.camera_normal.push(hit.map_or([0.0; 3], |hit| single(now.view.to_camera(hit.normal))));
+                }
+                if has_uv {
+                    out.uv.push(hit.map_or([0.0; 2], |hit| {
+                        let [u, v] = match hit.id {
+                            0 => [hit.local.x - hit.local.x.floor(), hit.local.y - hit.local.y.floor()],
+                            id => self.solids[usize::from(id) - 1].uv(hit.local),
+                        };
+                        [u as f32, v as f32]
+                    }));
+                }
                 let mut coordinates = [0.0; 3];
                 if let Some(hit) = hit.filter(|hit| hit.id > 0) {
                     let index = usize::from(id) - 1;

@@ -13,7 +13,7 @@ pub use config::{
     CameraPath, CameraRig, Colors, Combination, GeneratorConfig, Lights, Motion, ObjectGroup, Sizes, Splits, Text,
     Turn, WorldConfig,
 };
-pub use names::{Color, Language, Material, Shape, Size, Split, TextureKind};
+pub use names::{Color, Language, Material, Pass, Shape, Size, Split, TextureKind};
 pub use scene::{
     BodyState, Camera, Collision, Floor, Form, Image, Lens, Light, Object, Scene, Sky, Surface, Texture, Video, World,
 };
@@ -27,7 +27,7 @@ use crate::Error;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Changes whenever the same configuration and seed give other bytes.
-pub const GENERATOR_VERSION: u32 = 1;
+pub const GENERATOR_VERSION: u32 = 2;
 
 /// Reads a value from RON, or from JSON if the name ends in `.json`.
 pub(crate) fn from_text<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Error> {

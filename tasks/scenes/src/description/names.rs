@@ -141,6 +141,66 @@ words! {
 }
 
 words! {
+    /// What is known of every pixel. Pictures and arrays have the extents of the picture; units are those of the scene.
+    Pass {
+        /// Colour, 8 bits a channel, display-encoded.
+        Rgb = "rgb",
+        /// 16-bit ids: 0 floor and sky.
+        Ids = "ids",
+        /// Metres from the camera's centre; infinite for the sky.
+        Distance = "distance",
+        /// Metres along the camera's axis; infinite for the sky.
+        Depth = "depth",
+        /// Unit normal in the world, facing the camera; zero for the sky.
+        Normal = "normal",
+        /// Place in the object's own box, 0 to 1 along each axis; zero for floor and sky.
+        Coordinates = "coordinates",
+        /// Pixels (x, y) to where what is seen will be in the next picture.
+        ForwardFlow = "forward_flow",
+        /// Pixels (x, y) to where what is seen was in the previous picture.
+        BackwardFlow = "backward_flow",
+        /// Bits of [`crate::annotate::Flags`].
+        Flags = "flags",
+        /// Place on the surface, 0 to 1 along both directions ([`crate::geometry::Solid::uv`]); on the floor the fractions of
+        /// its metres; zero for the sky. Optional.
+        Uv = "uv",
+        /// Unit normal in the camera's frame: x right, y up, z towards the camera; zero for the sky. Optional.
+        CameraNormal = "camera_normal",
+        /// Share of 16 points of each light that a surface faces which nothing hides from it, 0 (in shadow) to 1; zero for
+        /// the sky and for what faces no light. Optional.
+        Shadow = "shadow",
+    }
+}
+
+impl Pass {
+    /// Those that every scene of a data set has.
+    pub const ALWAYS: [Self; 9] = [
+        Self::Rgb,
+        Self::Ids,
+        Self::Distance,
+        Self::Depth,
+        Self::Normal,
+        Self::Coordinates,
+        Self::ForwardFlow,
+        Self::BackwardFlow,
+        Self::Flags,
+    ];
+
+    /// Names of its floating-point channels; empty for those of whole numbers.
+    pub fn channels(self) -> &'static [&'static str] {
+        match self {
+            Self::Rgb | Self::Ids | Self::Flags => &[],
+            Self::Distance => &["D"],
+            Self::Depth => &["Z"],
+            Self::Normal | Self::Coordinates | Self::CameraNormal => &["X", "Y", "Z"],
+            Self::ForwardFlow | Self::BackwardFlow => &["X", "Y"],
+            Self::Uv => &["U", "V"],
+            Self::Shadow => &["S"],
+        }
+    }
+}
+
+words! {
     /// Which part of a data set a scene belongs to.
     Split {
         /// To learn from; never shows what is held out.

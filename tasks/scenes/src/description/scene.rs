@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{Color, Material, Shape, Size, Split, TextureKind};
+use super::names::{Color, Material, Pass, Shape, Size, Split, TextureKind};
 use super::{GENERATOR_VERSION, SCHEMA_VERSION, from_text, to_ron};
 use crate::Error;
 use crate::geometry::Outline;
@@ -52,6 +52,21 @@ pub struct Image {
     pub shutter: f64,
     /// Factor on all light.
     pub exposure: f64,
+    /// Passes beside those that every scene has: `Uv`, `CameraNormal`, `Shadow`.
+    pub extra_passes: Vec<Pass>,
+    /// Whether each frame also comes as one OpenEXR file with all passes.
+    pub exr: bool,
+}
+
+impl Image {
+    /// All passes of the scene.
+    pub fn passes(&self) -> Vec<Pass> {
+        let extra = self.extra_passes.iter().filter(|pass| !Pass::ALWAYS.contains(pass));
+        let mut passes: Vec<_> = Pass::ALWAYS.iter().chain(extra).copied().collect();
+        passes.sort_unstable();
+        passes.dedup();
+        passes
+    }
 }
 
 impl Default for Image {
@@ -65,6 +80,8 @@ impl Default for Image {
             reflections: true,
             shutter: 0.0,
             exposure: 1.0,
+            extra_passes: vec![],
+            exr: false,
         }
     }
 }

@@ -4,8 +4,9 @@
 //! scene.ron                       the resolved scene: numbers from which everything can be made again
 //! CAMERA_rgb_00000.png            colour, 8 bits
 //! CAMERA_ids_00000.png            16-bit ids: 0 floor and sky, i + 1 the object i of scene.ron
-//! CAMERA_FIELD.npy                float arrays [frames, rows, columns(, channels)], see FIELDS
+//! CAMERA_PASS.npy                 float arrays [frames, rows, columns(, channels)], see description::Pass
 //! CAMERA_flags.npy                bytes [frames, rows, columns]: bits of annotate::Flags
+//! CAMERA_00000.exr                all passes of a frame once more, if the configuration asks for it, see exr
 //! CAMERA_tracks.json              points on objects through all frames
 //! metadata.json                   objects and cameras frame by frame, with units
 //! text.json                       captions, questions, answers
@@ -13,19 +14,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::exr::Exr;
 use super::npy;
 use super::picture::{self, Pixels};
 use crate::Error;
 use crate::annotate::{Annotations, Annotator, tracks};
-use crate::description::{Collision, GeneratorConfig, SCHEMA_VERSION, Scene};
+use crate::description::{Camera, Collision, GeneratorConfig, Pass, SCHEMA_VERSION, Scene};
 use crate::generate::Drawn;
+use crate::geometry::Solid;
 use crate::render::Renderer;
 use crate::text;
 use crate::vector::{Rotation, Vec3};
-
-/// Float arrays of a scene and their channels.
-pub const FIELDS: [(&str, usize); 6] =
-    [("distance", 1), ("depth", 1), ("normal", 3), ("coordinates", 3), ("forward_flow", 2), ("backward_flow", 2)];
 
 /// Units and conventions, told in every `metadata.json`.
 const CONVENTIONS: &str = "metres, seconds, radians, kilograms, newtons; world right-handed, z up, floor z = 0; \
@@ -33,7 +32,8 @@ const CONVENTIONS: &str = "metres, seconds, radians, kilograms, newtons; world r
     picture at (0, 0), centre of column j and row i at (j + 0.5, i + 0.5); depth along the axis, distance from the \
     camera's centre, infinite for the sky; normals in the world; object coordinates 0 to 1 in the object's own box; \
     forward_flow to the next frame, backward_flow to the previous one, both (x, y) in pixels from the pixel's own centre, \
-    of surfaces (not of shadows or reflections); boxes x, y of the first pixel and x, y behind the last";
+    of surfaces (not of shadows or reflections); uv 0 to 1 on the surface, fractions of metres on the floor; \
+    camera_normal in the camera frame; shadow the share of 16 points per light faced that nothing hides; boxes x, y of the first pixel and x, y behind the last";
 
 /// An object at all frames of a camera.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -129,13 +129,26 @@ pub struct Metadata {
     pub collisions: Vec<Collision>,
 }
 
-/// Seconds spent on one scene.
+/// Seconds spent on scenes, by the clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
-    /// Rendering and annotating.
+    /// Drawing, placing, simulating.
+    pub simulate: f64,
+    /// Colours.
     pub render: f64,
-    /// Everything else after the simulation: encoding, text, writing.
+    /// Everything that is exactly true: pixels, objects, tracks.
+    pub annotate: f64,
+    /// Everything else: text, encoding, writing.
     pub write: f64,
+}
+
+impl std::ops::AddAssign for Seconds {
+    fn add_assign(&mut self, other: Self) {
+        self.simulate += other.simulate;
+        self.render += other.render;
+        self.annotate += other.annotate;
+        self.write += other.write;
+    }
 }
 
 /// Takes the name and the bytes of a finished file.
@@ -149,52 +162,111 @@ pub fn make(drawn: &Drawn, config: &GeneratorConfig, sink: &mut Sink<'_>) -> Res
     let begin = std::time::Instant::now();
     let mut seconds = Seconds::default();
     let scene = &drawn.scene;
-    let (width, height, frames) = (scene.image.width, scene.image.height, scene.video.frames);
     sink("scene.ron", scene.to_ron().into_bytes())?;
     let renderer = Renderer::new(scene, &drawn.solids);
-    let spoken_frame = frames / 2;
+    let spoken_frame = scene.video.frames / 2;
     let mut records = Vec::new();
     let mut texts = None;
     for camera in &scene.cameras {
-        let mut annotator = Annotator::new(scene, &drawn.solids, camera);
-        let mut stacks: [Vec<f32>; FIELDS.len()] = Default::default();
-        let mut flags = Vec::new();
-        let mut all = Vec::new();
-        for frame in 0..frames {
-            let start = std::time::Instant::now();
-            let rgb = renderer.rgb(camera, frame as i64);
-            let mut annotations = annotator.frame(frame);
-            seconds.render += start.elapsed().as_secs_f64();
-            sink(&format!("{}_rgb_{frame:05}.png", camera.name), picture::encode(width, height, Pixels::Rgb(&rgb)))?;
-            let ids = std::mem::take(&mut annotations.ids);
-            sink(&format!("{}_ids_{frame:05}.png", camera.name), picture::encode(width, height, Pixels::Ids(&ids)))?;
-            stacks[0].append(&mut annotations.distance);
-            stacks[1].append(&mut annotations.depth);
-            stacks[2].extend(annotations.normal.drain(..).flatten());
-            stacks[3].extend(annotations.coordinates.drain(..).flatten());
-            stacks[4].extend(annotations.forward_flow.drain(..).flatten());
-            stacks[5].extend(annotations.backward_flow.drain(..).flatten());
-            flags.append(&mut annotations.flags);
-            if frame == spoken_frame && texts.is_none() {
-                let facts = text::facts(scene, &annotations, frame as i64);
-                texts = Some(text::write(scene, facts, frame, &config.text));
-            }
-            all.push(annotations);
+        let passes = scene.image.passes();
+        let all = make_passes(scene, &drawn.solids, &renderer, camera, &passes, &mut seconds, sink)?;
+        if texts.is_none() {
+            let facts = text::facts(scene, &all[spoken_frame], spoken_frame as i64);
+            texts = Some(text::write(scene, facts, spoken_frame, &config.text));
         }
-        for ((name, channels), data) in FIELDS.iter().zip(&stacks) {
-            let shape: &[usize] =
-                if *channels == 1 { &[frames, height, width] } else { &[frames, height, width, *channels] };
-            sink(&format!("{}_{name}.npy", camera.name), npy::encode(shape, data))?;
-        }
-        sink(&format!("{}_flags.npy", camera.name), npy::encode(&[frames, height, width], &flags))?;
-        let tracks = tracks(scene, &drawn.solids, camera, config.tracks_per_object);
+        let tracks = timed(&mut seconds.annotate, || tracks(scene, &drawn.solids, camera, config.tracks_per_object));
         sink(&format!("{}_tracks.json", camera.name), json(&tracks))?;
         records.push(camera_record(scene, camera, &all));
     }
     sink("metadata.json", json(&metadata(drawn, records)))?;
     sink("text.json", json(&texts))?;
-    seconds.write = begin.elapsed().as_secs_f64() - seconds.render;
+    seconds.write = begin.elapsed().as_secs_f64() - seconds.render - seconds.annotate;
     Ok(seconds)
+}
+
+/// Makes the pictures and arrays of one camera; returns what is known of the objects at each frame.
+pub(super) fn make_passes(
+    scene: &Scene,
+    solids: &[Solid],
+    renderer: &Renderer<'_>,
+    camera: &Camera,
+    passes: &[Pass],
+    seconds: &mut Seconds,
+    sink: &mut Sink<'_>,
+) -> Result<Vec<Annotations>, Error> {
+    let (width, height, frames) = (scene.image.width, scene.image.height, scene.video.frames);
+    let has = |pass: Pass| passes.contains(&pass);
+    let mut annotator = Annotator::new(scene, solids, camera);
+    let mut stacks = vec![Vec::new(); passes.len()];
+    let mut flags = Vec::new();
+    let mut all = Vec::new();
+    for frame in 0..frames {
+        let mut annotations = timed(&mut seconds.annotate, || annotator.frame(frame));
+        let mut exr = Exr::new(width, height);
+        if has(Pass::Rgb) {
+            let rgb = timed(&mut seconds.render, || renderer.rgb(camera, frame as i64));
+            let png = picture::encode(width, height, Pixels::Rgb(&rgb));
+            sink(&format!("{}_rgb_{frame:05}.png", camera.name), png)?;
+            exr.add_colors(&rgb);
+        }
+        let ids = std::mem::take(&mut annotations.ids);
+        if has(Pass::Ids) {
+            let png = picture::encode(width, height, Pixels::Ids(&ids));
+            sink(&format!("{}_ids_{frame:05}.png", camera.name), png)?;
+            exr.add("ids", &["ID"], &ids.iter().map(|id| f32::from(*id)).collect::<Vec<_>>());
+        }
+        for (pass, stack) in passes.iter().zip(&mut stacks) {
+            let values = match pass {
+                Pass::Rgb | Pass::Ids | Pass::Flags => continue,
+                Pass::Distance => std::mem::take(&mut annotations.distance),
+                Pass::Depth => std::mem::take(&mut annotations.depth),
+                Pass::Normal => flat(&mut annotations.normal),
+                Pass::Coordinates => flat(&mut annotations.coordinates),
+                Pass::ForwardFlow => flat(&mut annotations.forward_flow),
+                Pass::BackwardFlow => flat(&mut annotations.backward_flow),
+                Pass::Uv => flat(&mut annotations.uv),
+                Pass::CameraNormal => flat(&mut annotations.camera_normal),
+                Pass::Shadow => timed(&mut seconds.render, || renderer.shadow(camera, frame as i64)),
+            };
+            exr.add(pass.name(), pass.channels(), &values);
+            stack.extend(values);
+        }
+        if scene.image.exr {
+            sink(&format!("{}_{frame:05}.exr", camera.name), exr.encode())?;
+        }
+        flags.append(&mut annotations.flags);
+        all.push(Annotations {
+            visible: annotations.visible,
+            amodal: annotations.amodal,
+            boxes: annotations.boxes,
+            amodal_boxes: annotations.amodal_boxes,
+            ..Annotations::default()
+        });
+    }
+    for (pass, data) in passes.iter().zip(&stacks) {
+        let shape: &[usize] = match pass.channels().len() {
+            0 => continue,
+            1 => &[frames, height, width],
+            channels => &[frames, height, width, channels],
+        };
+        sink(&format!("{}_{}.npy", camera.name, pass.name()), npy::encode(shape, data))?;
+    }
+    if has(Pass::Flags) {
+        sink(&format!("{}_flags.npy", camera.name), npy::encode(&[frames, height, width], &flags))?;
+    }
+    Ok(all)
+}
+
+fn flat<const CHANNELS: usize>(values: &mut Vec<[f32; CHANNELS]>) -> Vec<f32> {
+    std::mem::take(values).into_flattened()
+}
+
+/// What `work` gives; the seconds it takes are added to `seconds`.
+pub(crate) fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
+    let start = std::time::Instant::now();
+    let result = work();
+    *seconds += start.elapsed().as_secs_f64();
+    result
 }
 
 /// JSON; plain data is always written.
@@ -202,7 +274,7 @@ pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("plain data is always written")
 }
 
-fn camera_record(scene: &Scene, camera: &crate::description::Camera, all: &[Annotations]) -> CameraRecord {
+fn camera_record(scene: &Scene, camera: &Camera, all: &[Annotations]) -> CameraRecord {
     let view = |frame: usize| camera.view(frame as i64, scene.image.width, scene.image.height);
     let frames = 0..scene.video.frames;
     let objects = (0..scene.objects.len()).map(|index| Seen {

@@ -233,7 +233,7 @@ impl SceneFiles<'_> {
         decoded.ids().ok_or_else(|| Error::corrupt(self.path(&name), "is not a picture of 16-bit ids"))
     }
 
-    /// One of [`super::contents::FIELDS`], all frames.
+    /// A pass of floating-point channels by its name, all frames.
     ///
     /// # Errors
     /// As [`SceneFiles::bytes`].

@@ -13,11 +13,13 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
+use super::contents::{Seconds, Sink, timed};
+use super::job_log::{JobLog, LogLine};
 use super::manifest::{self, Entry, Format, UnitManifest, read_versioned, sha256};
 use super::{atomic, contents};
 use crate::Error;
 use crate::description::{SCHEMA_VERSION, Split};
-use crate::generate::Generator;
+use crate::generate::{Generator, SCENE_ATTEMPTS};
 
 /// What to generate.
 #[derive(Debug, Clone)]
@@ -36,22 +38,31 @@ pub struct Job {
     pub format: Format,
 }
 
+/// A scene that cannot be drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Its seed.
+    pub seed: u64,
+    /// Why, and what to change.
+    pub error: String,
+}
+
 /// What a job did.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Summary {
     /// Scenes made now.
     pub made: u64,
     /// Scenes that were there before.
     pub skipped: u64,
-    /// Seconds of all workers: drawing and simulating.
-    pub simulate_seconds: f64,
-    /// Seconds of all workers: rendering and annotating.
-    pub render_seconds: f64,
-    /// Seconds of all workers: encoding and writing.
-    pub write_seconds: f64,
+    /// Scenes that cannot be drawn, by seed.
+    pub failures: Vec<Failure>,
+    /// Seconds of all workers.
+    pub seconds: Seconds,
 }
 
 /// Runs a job. `progress` is told how many scenes a finished unit has; if it returns false, no further unit begins.
+/// Scenes that cannot be drawn are left out and listed in the summary; every scene gets a line in the log of the process
+/// ([`super::job_log`]).
 ///
 /// # Errors
 /// [`Error::OtherConfig`] if the folder holds other data, [`Error::Interrupted`], and those of drawing and writing;
@@ -76,9 +87,12 @@ pub fn run(generator: &Generator, job: &Job, progress: &(dyn Fn(u64) -> bool + S
     let units = job.scenes.start / per_unit..job.scenes.end.div_ceil(per_unit);
     let units: Vec<u64> = units.filter(|unit| unit % parts == part).collect();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(job.workers).build()?;
+    let log = JobLog::open(&job.folder, job.shard)?;
+    let worker = Worker { generator, log: &log, first_seed: seeds.start };
     let summary = Mutex::new(Summary::default());
-    let add =
-        |change: &dyn Fn(&mut Summary)| change(&mut summary.lock().expect("no thread panics while it holds this"));
+    let add = |change: &mut dyn FnMut(&mut Summary)| {
+        change(&mut summary.lock().expect("no thread panics while it holds this"));
+    };
     pool.install(|| {
         // One unit at a time per thread, in order, so that an interrupted job has made the first ones.
         units.par_iter().with_max_len(1).try_for_each(|&unit| {
@@ -89,24 +103,27 @@ pub fn run(generator: &Generator, job: &Job, progress: &(dyn Fn(u64) -> bool + S
                 Format::Folders => folder.join(format!("{:09}", indices.start)),
                 Format::Tar { .. } => folder.join(format!("{unit:06}.tar")),
             };
-            if is_complete(&path, &unit_seeds, generator.hash())? {
-                add(&|s| s.skipped += count);
+            if let Some(known) = complete(&path, &unit_seeds, generator.hash())? {
+                add(&mut |s| {
+                    s.skipped += count - known.len() as u64;
+                    s.failures.extend(known.iter().map(|(&seed, error)| Failure { seed, error: error.clone() }));
+                });
             } else {
-                let times = match job.format {
-                    Format::Folders => write_folder(generator, unit_seeds.start, &path)?,
-                    Format::Tar { .. } => write_tar(generator, unit_seeds, &path)?,
+                let made = match job.format {
+                    Format::Folders => worker.write_folder(unit_seeds.start, &path)?,
+                    Format::Tar { .. } => worker.write_tar(unit_seeds, &path)?,
                 };
-                add(&|s| {
-                    s.made += count;
-                    s.simulate_seconds += times[0];
-                    s.render_seconds += times[1];
-                    s.write_seconds += times[2];
+                add(&mut |s| {
+                    s.made += made.made;
+                    s.failures.extend_from_slice(&made.failures);
+                    s.seconds += made.seconds;
                 });
             }
             if progress(count) { Ok(()) } else { Err(Error::Interrupted) }
         })
     })?;
-    let summary = *summary.lock().expect("no thread panics while it holds this");
+    let mut summary = summary.into_inner().expect("no thread panics while it holds this");
+    summary.failures.sort_by_key(|failure| failure.seed);
     Ok(summary)
 }
 
@@ -115,15 +132,17 @@ pub(crate) fn manifest_path(unit: &Path) -> PathBuf {
     if unit.extension().is_some_and(|e| e == "tar") { unit.with_extension("json") } else { unit.join("manifest.json") }
 }
 
-/// True if a unit holds exactly these seeds of this configuration. One of fewer scenes (a smaller `--scenes` before) is
-/// made again.
-fn is_complete(path: &Path, seeds: &Range<u64>, hash: &str) -> Result<bool, Error> {
+/// If a unit holds exactly these seeds of this configuration, those of them that cannot be drawn. One of fewer scenes (a
+/// smaller `--scenes` before) is made again.
+fn complete(path: &Path, seeds: &Range<u64>, hash: &str) -> Result<Option<BTreeMap<u64, String>>, Error> {
     let manifest = manifest_path(path);
     if !manifest.exists() || !path.exists() {
-        return Ok(false);
+        return Ok(None);
     }
     let found: UnitManifest = read_versioned(&manifest)?;
-    Ok(found.config_hash == hash && found.scenes.keys().copied().eq(seeds.clone()))
+    let mut held: Vec<u64> = found.scenes.keys().chain(found.failed.keys()).copied().collect();
+    held.sort_unstable();
+    Ok((found.config_hash == hash && held.into_iter().eq(seeds.clone())).then_some(found.failed))
 }
 
 /// Removes what a killed process may have left of a file or folder.
@@ -135,45 +154,8 @@ fn clear(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn draw(generator: &Generator, seed: u64, times: &mut [f64; 3]) -> Result<crate::generate::Drawn, Error> {
-    let start = std::time::Instant::now();
-    let drawn = generator.draw(seed)?;
-    times[0] += start.elapsed().as_secs_f64();
-    Ok(drawn)
-}
-
 fn entry(bytes: &[u8], offset: u64) -> Entry {
     Entry { sha256: sha256(bytes), bytes: bytes.len() as u64, offset }
-}
-
-fn write_folder(generator: &Generator, seed: u64, path: &Path) -> Result<[f64; 3], Error> {
-    let temporary = atomic::partial(path);
-    clear(&temporary)?;
-    let mut times = [0.0; 3];
-    let written = (|| {
-        fs::create_dir(&temporary).map_err(|error| Error::file(&temporary, error))?;
-        let drawn = draw(generator, seed, &mut times)?;
-        let mut files = BTreeMap::new();
-        let mut put = |name: &str, bytes: Vec<u8>| {
-            files.insert(name.to_owned(), entry(&bytes, 0));
-            sync_write(&temporary.join(name), &bytes)
-        };
-        let seconds = contents::make(&drawn, generator.config(), &mut put)?;
-        times[1] += seconds.render;
-        times[2] += seconds.write;
-        let config_hash = generator.hash().to_owned();
-        let unit = UnitManifest { version: SCHEMA_VERSION, config_hash, scenes: BTreeMap::from([(seed, files)]) };
-        sync_write(&temporary.join("manifest.json"), &contents::json(&unit))?;
-        clear(path)?;
-        fs::rename(&temporary, path).map_err(|error| Error::file(path, error))
-    })();
-    if let Err(error) = written {
-        // The first error is the one to tell; room is made where a disk is full.
-        let _ = clear(&temporary);
-        return Err(error);
-    }
-    atomic::sync_folder_of(path);
-    Ok(times)
 }
 
 fn sync_write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
@@ -185,46 +167,108 @@ fn sync_write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write().map_err(|error| Error::file(path, error))
 }
 
-fn write_tar(generator: &Generator, seeds: Range<u64>, path: &Path) -> Result<[f64; 3], Error> {
-    let temporary = atomic::partial(path);
-    clear(&temporary)?;
-    let mut times = [0.0; 3];
-    let mut scenes = BTreeMap::new();
-    let io = |error| Error::file(path, error);
-    let written = (|| {
-        let mut archive = tar::Builder::new(BufWriter::new(File::create(&temporary).map_err(io)?));
-        archive.mode(tar::HeaderMode::Deterministic);
-        let mut position = 0u64;
-        for seed in seeds {
-            let drawn = draw(generator, seed, &mut times)?;
+/// What makes units.
+struct Worker<'a> {
+    generator: &'a Generator,
+    log: &'a JobLog,
+    first_seed: u64,
+}
+
+impl Worker<'_> {
+    /// Makes the files of one scene, and its line in the log. True if it could be drawn.
+    fn scene(&self, seed: u64, unit: &mut Summary, sink: &mut Sink<'_>) -> Result<bool, Error> {
+        let mut seconds = Seconds::default();
+        let drawn = timed(&mut seconds.simulate, || self.generator.draw(seed));
+        let retries = drawn.as_ref().map_or(SCENE_ATTEMPTS - 1, |drawn| drawn.retries);
+        let outcome = drawn.and_then(|drawn| {
+            seconds += contents::make(&drawn, self.generator.config(), sink)?;
+            Ok(())
+        });
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        self.log.append(&LogLine::new(seed - self.first_seed, seed, retries, seconds, error.clone()))?;
+        unit.seconds += seconds;
+        match outcome {
+            Ok(()) => unit.made += 1,
+            Err(error) if error.is_of_one_scene() => {
+                unit.failures.push(Failure { seed, error: error.to_string() });
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    fn write_folder(&self, seed: u64, path: &Path) -> Result<Summary, Error> {
+        let temporary = atomic::partial(path);
+        clear(&temporary)?;
+        let mut made = Summary::default();
+        let written = (|| {
+            fs::create_dir(&temporary).map_err(|error| Error::file(&temporary, error))?;
             let mut files = BTreeMap::new();
             let mut put = |name: &str, bytes: Vec<u8>| {
-                let mut header = tar::Header::new_ustar();
-                header.set_size(bytes.len() as u64);
-                header.set_mode(0o644);
-                header.set_mtime(0);
-                header.set_entry_type(tar::EntryType::Regular);
-                // WebDataset takes what is before the first dot as the key of a sample.
-                archive.append_data(&mut header, format!("{seed:012}.{name}"), &bytes[..]).map_err(io)?;
-                files.insert(name.to_owned(), entry(&bytes, position + 512));
-                position += 512 + (bytes.len() as u64).next_multiple_of(512);
-                Ok(())
+                files.insert(name.to_owned(), entry(&bytes, 0));
+                sync_write(&temporary.join(name), &bytes)
             };
-            let seconds = contents::make(&drawn, generator.config(), &mut put)?;
-            times[1] += seconds.render;
-            times[2] += seconds.write;
-            scenes.insert(seed, files);
+            if !self.scene(seed, &mut made, &mut put)? {
+                return clear(&temporary);
+            }
+            let unit = self.unit(BTreeMap::from([(seed, files)]), &[]);
+            sync_write(&temporary.join("manifest.json"), &contents::json(&unit))?;
+            clear(path)?;
+            fs::rename(&temporary, path).map_err(|error| Error::file(path, error))
+        })();
+        if let Err(error) = written {
+            // The first error is the one to tell; room is made where a disk is full.
+            let _ = clear(&temporary);
+            return Err(error);
         }
-        let file = archive.into_inner().map_err(io)?.into_inner().map_err(|error| io(error.into_error()))?;
-        file.sync_all().map_err(io)?;
-        clear(&manifest_path(path))?;
-        fs::rename(&temporary, path).map_err(io)
-    })();
-    if let Err(error) = written {
-        let _ = clear(&temporary);
-        return Err(error);
+        atomic::sync_folder_of(path);
+        Ok(made)
     }
-    let unit = UnitManifest { version: SCHEMA_VERSION, config_hash: generator.hash().to_owned(), scenes };
-    atomic::write(&manifest_path(path), &contents::json(&unit))?;
-    Ok(times)
+
+    fn write_tar(&self, seeds: Range<u64>, path: &Path) -> Result<Summary, Error> {
+        let temporary = atomic::partial(path);
+        clear(&temporary)?;
+        let mut made = Summary::default();
+        let mut scenes = BTreeMap::new();
+        let io = |error| Error::file(path, error);
+        let written = (|| {
+            let mut archive = tar::Builder::new(BufWriter::new(File::create(&temporary).map_err(io)?));
+            archive.mode(tar::HeaderMode::Deterministic);
+            let mut position = 0u64;
+            for seed in seeds {
+                let mut files = BTreeMap::new();
+                let mut put = |name: &str, bytes: Vec<u8>| {
+                    let mut header = tar::Header::new_ustar();
+                    header.set_size(bytes.len() as u64);
+                    header.set_mode(0o644);
+                    header.set_mtime(0);
+                    header.set_entry_type(tar::EntryType::Regular);
+                    // WebDataset takes what is before the first dot as the key of a sample.
+                    archive.append_data(&mut header, format!("{seed:012}.{name}"), &bytes[..]).map_err(io)?;
+                    files.insert(name.to_owned(), entry(&bytes, position + 512));
+                    position += 512 + (bytes.len() as u64).next_multiple_of(512);
+                    Ok(())
+                };
+                if self.scene(seed, &mut made, &mut put)? {
+                    scenes.insert(seed, files);
+                }
+            }
+            let file = archive.into_inner().map_err(io)?.into_inner().map_err(|error| io(error.into_error()))?;
+            file.sync_all().map_err(io)?;
+            clear(&manifest_path(path))?;
+            fs::rename(&temporary, path).map_err(io)
+        })();
+        if let Err(error) = written {
+            let _ = clear(&temporary);
+            return Err(error);
+        }
+        atomic::write(&manifest_path(path), &contents::json(&self.unit(scenes, &made.failures)))?;
+        Ok(made)
+    }
+
+    fn unit(&self, scenes: BTreeMap<u64, BTreeMap<String, Entry>>, failures: &[Failure]) -> UnitManifest {
+        let failed = failures.iter().map(|failure| (failure.seed, failure.error.clone())).collect();
+        UnitManifest { version: SCHEMA_VERSION, config_hash: self.generator.hash().to_owned(), scenes, failed }
+    }
 }

@@ -68,6 +68,9 @@ pub struct UnitManifest {
     pub config_hash: String,
     /// Files of each scene, by seed and name.
     pub scenes: BTreeMap<u64, BTreeMap<String, Entry>>,
+    /// Seeds of which no scene can be drawn, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<u64, String>,
 }
 
 /// SHA-256 of bytes, as text.

@@ -6,10 +6,14 @@ pub mod coco;
 pub mod contact_sheet;
 pub mod contents;
 pub mod dataset;
+mod exr;
 pub mod job;
+pub mod job_log;
 pub mod manifest;
+pub mod movi;
 pub mod npy;
 pub mod picture;
+pub mod rerender;
 pub mod stats;
 pub mod verify;
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::Error;
+use crate::random::mix;
 
 /// The channels of a PNG.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,16 @@ pub(crate) enum Pixels<'a> {
     Rgb(&'a [u8]),
     /// One channel of 16 bits: identities, not colours.
     Ids(&'a [u16]),
+    /// Three channels of 16 bits: numbers, not colours.
+    Triples(&'a [u16]),
+    /// One byte, whose colour is only for looking at.
+    Palette(&'a [u8]),
+}
+
+/// Colours of a palette: black, then hues far from those before.
+fn palette() -> Vec<u8> {
+    let color = |index: u64| if index == 0 { [0; 3] } else { mix(index).to_le_bytes()[..3].try_into().expect("three") };
+    (0..256).flat_map(|index| -> [u8; 3] { color(index) }).collect()
 }
 
 /// A picture as PNG.
@@ -27,6 +38,17 @@ pub(crate) fn encode(width: usize, height: usize, pixels: Pixels<'_>) -> Vec<u8>
             encoder.set_color(png::ColorType::Grayscale);
             encoder.set_depth(png::BitDepth::Sixteen);
             data.iter().flat_map(|id| id.to_be_bytes()).collect()
+        }
+        Pixels::Triples(data) => {
+            encoder.set_color(png::ColorType::Rgb);
+            encoder.set_depth(png::BitDepth::Sixteen);
+            data.iter().flat_map(|number| number.to_be_bytes()).collect()
+        }
+        Pixels::Palette(data) => {
+            encoder.set_color(png::ColorType::Indexed);
+            encoder.set_depth(png::BitDepth::Eight);
+            encoder.set_palette(palette());
+            data.to_vec()
         }
     };
     encoder.set_compression(png::Compression::Balanced);

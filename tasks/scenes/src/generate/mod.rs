@@ -20,7 +20,7 @@ use crate::vector::Vec3;
 use placement::Placed;
 
 /// Scenes drawn anew, with other random numbers, before a placement counts as impossible.
-const SCENE_ATTEMPTS: u32 = 20;
+pub(crate) const SCENE_ATTEMPTS: u32 = 20;
 
 /// A checked configuration, ready to draw from.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Drawn {
     pub scene: Scene,
     /// Surfaces by id.
     pub solids: Vec<Solid>,
+    /// Times that all objects were placed anew because one had found no place or got lost.
+    pub retries: u32,
 }
 
 impl Generator {
@@ -97,7 +99,7 @@ impl Generator {
             trajectory: motion.trajectory,
             collisions: motion.collisions,
         };
-        Ok(Drawn { scene, solids })
+        Ok(Drawn { scene, solids, retries: attempt })
     }
 
     fn objects(

@@ -105,24 +105,41 @@ impl TriangleMesh {
         sum.abs().max(8e-3 * half.x * half.y * half.z).max(1e-9)
     }
 
+    /// Distance and barycentric coordinates of a hit, after Möller and Trumbore: t, u, v from Cramer's rule.
+    #[inline(always)]
+    fn triangle_hit(&self, item: u32, ray: &Ray, near: f64, far: f64) -> Option<(f64, f64, f64)> {
+        let [a, b, c] = self.triangles[item as usize].map(|v| self.vertices[v as usize]);
+        let (e1, e2) = (b - a, c - a);
+        let p = ray.direction.cross(e2);
+        let inverse = 1.0 / e1.dot(p);
+        let s = ray.origin - a;
+        let u = s.dot(p) * inverse;
+        let q = s.cross(e1);
+        let v = ray.direction.dot(q) * inverse;
+        let t = e2.dot(q) * inverse;
+        // A hair over the edge counts as a hit, so that no ray slips between neighbours; NaN does not.
+        const HAIR: f64 = -1e-12;
+        (u >= HAIR && v >= HAIR && u + v <= 1.0 - HAIR && t > near && t < far).then_some((t, u, v))
+    }
+
+    /// True if the ray meets any triangle: the first one found ends the search.
+    #[inline]
+    pub(super) fn is_met(&self, ray: &Ray, near: f64, far: f64) -> bool {
+        let mut is_met = false;
+        self.bvh.cast(ray.origin, ray.direction, far, |item, far| {
+            is_met = is_met || self.triangle_hit(item, ray, near, far).is_some();
+            // No box is nearer than nothing.
+            if is_met { -1.0 } else { far }
+        });
+        is_met
+    }
+
     #[inline]
     pub(super) fn hit(&self, ray: &Ray, near: f64, far: f64) -> Option<SurfaceHit> {
         let mut best: Option<(f64, f64, f64, u32)> = None;
         self.bvh.cast(ray.origin, ray.direction, far, |item, far| {
-            let [a, b, c] = self.triangles[item as usize].map(|v| self.vertices[v as usize]);
-            // Möller and Trumbore: t, u, v from Cramer's rule.
-            let (e1, e2) = (b - a, c - a);
-            let p = ray.direction.cross(e2);
-            let determinant = e1.dot(p);
-            let inverse = 1.0 / determinant;
-            let s = ray.origin - a;
-            let u = s.dot(p) * inverse;
-            let q = s.cross(e1);
-            let v = ray.direction.dot(q) * inverse;
-            let t = e2.dot(q) * inverse;
-            // A hair over the edge counts as a hit, so that no ray slips between neighbours; NaN does not.
-            const HAIR: f64 = -1e-12;
-            if u >= HAIR && v >= HAIR && u + v <= 1.0 - HAIR && t > near && t < far {
+            let met = self.triangle_hit(item, ray, near, far);
+            if let Some((t, u, v)) = met {
                 best = Some((t, u, v, item));
                 return t;
             }

@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::Path;
 
+use gltf::accessor::{DataType, Dimensions};
+
 use super::TriangleMesh;
 use crate::Error;
 use crate::vector::{Vec3, vec3};
@@ -105,17 +107,29 @@ fn gltf(name: &str, path: &Path) -> Result<Triangles, Error> {
     let scene = scene.ok_or_else(|| mesh_error(name, "has no scene"))?;
     let identity = [[1., 0., 0., 0.], [0., 1., 0., 0.], [0., 0., 1., 0.], [0., 0., 0., 1.]];
     let mut waiting: Vec<_> = scene.nodes().map(|node| (node, identity)).collect();
-    let mut visited = 0;
+    let mut reached = waiting.len();
     while let Some((node, parent)) = waiting.pop() {
-        visited += 1;
-        if visited > 100_000 {
+        let matrix = product(parent, node.transform().matrix());
+        // Counted before they are kept: nodes may name each other without end.
+        reached += node.children().len();
+        if reached > 100_000 {
             return Err(mesh_error(name, "has a hierarchy of more than 100000 nodes"));
         }
-        let matrix = product(parent, node.transform().matrix());
         waiting.extend(node.children().map(|child| (child, matrix)));
         for primitive in node.mesh().iter().flat_map(gltf::Mesh::primitives) {
             if primitive.mode() != gltf::mesh::Mode::Triangles {
                 return Err(mesh_error(name, "has primitives that are not triangles; triangulate it"));
+            }
+            let is_places = |accessor: &gltf::Accessor<'_>| {
+                accessor.data_type() == DataType::F32 && accessor.dimensions() == Dimensions::Vec3
+            };
+            let is_indices = |accessor: &gltf::Accessor<'_>| {
+                matches!(accessor.data_type(), DataType::U8 | DataType::U16 | DataType::U32)
+                    && accessor.dimensions() == Dimensions::Scalar
+            };
+            let places = primitive.get(&gltf::Semantic::Positions);
+            if !places.iter().all(is_places) || !primitive.indices().iter().all(is_indices) {
+                return Err(mesh_error(name, "has positions or indices of another type than glTF 2.0 allows"));
             }
             let reader = primitive.reader(|buffer| buffers.get(buffer.index()).map(Vec::as_slice));
             let positions =
@@ -131,8 +145,10 @@ fn gltf(name: &str, path: &Path) -> Result<Triangles, Error> {
                 None => (0..vertices.len() as u32 - first).collect(),
             };
             triangles.extend(indices.chunks_exact(3).map(|t| [0, 1, 2].map(|i| first.saturating_add(t[i]))));
-            if triangles.len() > super::mesh::MAX_TRIANGLES {
-                break;
+            // Many nodes may share one mesh.
+            let most = super::mesh::MAX_TRIANGLES;
+            if triangles.len() > most || vertices.len() > 3 * most {
+                return Err(mesh_error(name, format!("has more than {most} triangles; decimate it")));
             }
         }
     }

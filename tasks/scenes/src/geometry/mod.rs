@@ -108,8 +108,26 @@ pub enum Solid {
 }
 
 impl Solid {
-    /// Where the ray first meets the surface at a distance between `near` and `far`.
+    /// True if the ray meets the surface at a distance between `near` and `far`: what shadows ask, without a normal.
     #[inline]
+    pub fn is_met(&self, ray: &Ray, near: f64, far: f64) -> bool {
+        match self {
+            Self::Mesh(mesh) => mesh.is_met(ray, near, far),
+            solid => solid.hit(ray, near, far).is_some(),
+        }
+    }
+
+    /// True if every line meets it in one piece: seen from outside it casts no shadow on itself.
+    pub(crate) fn is_convex(&self) -> bool {
+        match self {
+            Self::Sphere { .. } | Self::Box { .. } | Self::Cylinder { .. } => true,
+            Self::Cone { .. } | Self::Capsule { .. } => true,
+            Self::Torus { .. } | Self::Flat { .. } | Self::Mesh(_) => false,
+        }
+    }
+
+    /// Where the ray first meets the surface at a distance between `near` and `far`.
+    #[inline(always)]
     pub fn hit(&self, ray: &Ray, near: f64, far: f64) -> Option<SurfaceHit> {
         match self {
             Self::Sphere { radius } => solids::sphere(ray, *radius, near, far),
@@ -197,6 +215,47 @@ impl Solid {
         }
     }
 
+    /// Texture coordinates of a point of the surface, 0 to 1: `u` goes around the axis from -x over -y, `v` from the bottom
+    /// to the top (of spheres, capsules and meshes by the angle seen from the middle, of cylinders and cones by height, of
+    /// rings around the tube). Faces of boxes, caps and flat pieces are squares of their own.
+    pub fn uv(&self, p: Vec3) -> [f64; 2] {
+        use std::f64::consts::{FRAC_1_PI, TAU};
+        let around = |y: f64, x: f64| 0.5 + libm::atan2(y, x) / TAU;
+        let across = |a: f64, half: f64| 0.5 + 0.5 * (a / half).clamp(-1.0, 1.0);
+        let seen_from_middle = |p: Vec3| {
+            let radius = (p.x * p.x + p.y * p.y).sqrt();
+            [around(p.y, p.x), 0.5 + libm::atan2(p.z, radius) * FRAC_1_PI]
+        };
+        match self {
+            Self::Sphere { .. } | Self::Capsule { .. } => seen_from_middle(p),
+            Self::Mesh(mesh) => seen_from_middle(p - mesh.bounds().center()),
+            Self::Box { half } => {
+                let share = vec3(p.x / half.x, p.y / half.y, p.z / half.z).abs();
+                if share.x >= share.y && share.x >= share.z {
+                    [across(p.y, half.y), across(p.z, half.z)]
+                } else if share.y >= share.z {
+                    [across(p.x, half.x), across(p.z, half.z)]
+                } else {
+                    [across(p.x, half.x), across(p.y, half.y)]
+                }
+            }
+            Self::Cylinder { radius, half_height } | Self::Cone { radius, half_height } => {
+                let is_cap = p.z <= -half_height * (1.0 - 1e-9)
+                    || (p.z >= half_height * (1.0 - 1e-9) && matches!(self, Self::Cylinder { .. }));
+                if is_cap {
+                    [across(p.x, *radius), across(p.y, *radius)]
+                } else {
+                    [around(p.y, p.x), across(p.z, *half_height)]
+                }
+            }
+            Self::Torus { major, .. } => {
+                let outward = (p.x * p.x + p.y * p.y).sqrt() - major;
+                [around(p.y, p.x), around(p.z, outward)]
+            }
+            Self::Flat { half, .. } => [across(p.x, half[0]), across(p.y, half[1])],
+        }
+    }
+
     /// Object coordinates of a local point: 0 to 1 along each axis of the bounding box; ½ along an axis without extent.
     pub fn object_coordinates(&self, p: Vec3) -> Vec3 {
         let Aabb { min, max } = self.bounds();
@@ -239,7 +298,10 @@ mod tests {
         for (name, solid) in solids() {
             let mut hits = 0;
             for ray in rays(3000) {
-                let Some(hit) = solid.hit(&ray, 0.0, 100.0) else { continue };
+                let hit = solid.hit(&ray, 0.0, 100.0);
+                assert_eq!(hit.is_some(), solid.is_met(&ray, 0.0, 100.0), "{name}");
+                let Some(hit) = hit else { continue };
+                assert!(!solid.is_met(&ray, 0.0, hit.t - 1e-9), "{name}: nothing is met before the first hit");
                 hits += 1;
                 let p = ray.at(hit.t);
                 assert!(solid.distance(p).abs() < 1e-9, "{name}: {} at {p:?}", solid.distance(p));
@@ -304,6 +366,39 @@ mod tests {
                     let coordinates = solid.object_coordinates(p);
                     assert!((coordinates - Vec3::splat(0.5)).abs().max(Vec3::ZERO).length() <= 0.9, "{name}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn texture_coordinates_lead_back_to_the_point() {
+        use std::f64::consts::{PI, TAU};
+        for (name, solid) in solids() {
+            for ray in rays(500) {
+                let Some(hit) = solid.hit(&ray, 0.0, 100.0) else { continue };
+                let p = ray.at(hit.t);
+                let [u, v] = solid.uv(p);
+                assert!((0.0..=1.0).contains(&u) && (0.0..=1.0).contains(&v), "{name}: {u} {v}");
+                let (sine, cosine) = libm::sincos((u - 0.5) * TAU);
+                let again = match solid {
+                    Solid::Sphere { radius } => {
+                        let (z, r) = libm::sincos((v - 0.5) * PI);
+                        vec3(r * cosine, r * sine, z) * radius
+                    }
+                    Solid::Cylinder { radius, half_height } if hit.face == 0 => {
+                        vec3(radius * cosine, radius * sine, (2.0 * v - 1.0) * half_height)
+                    }
+                    Solid::Torus { major, minor } => {
+                        let (z, outward) = libm::sincos((v - 0.5) * TAU);
+                        let r = major + minor * outward;
+                        vec3(r * cosine, r * sine, minor * z)
+                    }
+                    Solid::Box { half } if hit.face >= 4 => {
+                        vec3((2.0 * u - 1.0) * half.x, (2.0 * v - 1.0) * half.y, p.z)
+                    }
+                    _ => continue,
+                };
+                assert!((again - p).length() < 1e-9, "{name}: {p:?} {again:?}");
             }
         }
     }

@@ -4,6 +4,8 @@
 //! identities or normals over an edge would mean nothing.
 
 pub mod font;
+mod lamp;
+mod occluders;
 mod screen;
 mod shading;
 mod stage;
@@ -11,13 +13,15 @@ mod texture;
 
 pub use screen::Screen;
 pub use stage::{Hit, Stage};
+pub(crate) use texture::linear;
 
 use crate::camera::View;
 use crate::description::{Camera, Scene};
 use crate::geometry::Solid;
 use crate::random::mix;
 use crate::vector::Vec3;
-use shading::{Dice, Display, Shader};
+use occluders::Occluders;
+use shading::{Dice, Display, Lit, Shader};
 
 /// Makes the pictures of a scene.
 #[derive(Debug)]
@@ -31,6 +35,22 @@ impl<'a> Renderer<'a> {
     /// Prepares colours and lights once for all frames.
     pub fn new(scene: &'a Scene, solids: &'a [Solid]) -> Self {
         Self { scene, solids, shader: Shader::new(scene) }
+    }
+
+    /// Share of the points of lights that nothing hides from what is seen at the centre of each pixel, row by row
+    /// ([`Pass::Shadow`](crate::description::Pass::Shadow)).
+    pub fn shadow(&self, camera: &Camera, frame: i64) -> Vec<f32> {
+        let (width, height) = (self.scene.image.width, self.scene.image.height);
+        let (stage, view) = (Stage::at(self.scene, self.solids, frame), camera.view(frame, width, height));
+        let screen = Screen::new(&stage, &view, self.solids.len());
+        let occluders = Occluders::new(&stage, &self.shader.lamps);
+        let lit = Lit { stage, occluders };
+        let centers = (0..width * height).map(|i| ((i % width) as f64 + 0.5, (i / width) as f64 + 0.5));
+        let share = |(x, y): (f64, f64)| {
+            let ray = view.ray(x, y);
+            screen.closest(&lit.stage, &ray, x, y).map_or(0.0, |hit| self.shader.open_share(&lit, &ray, &hit) as f32)
+        };
+        centers.map(share).collect()
     }
 
     /// The colours of a frame, row by row, three bytes each; pixels are a function of scene, camera and frame alone.
@@ -52,11 +72,12 @@ impl<'a> Renderer<'a> {
             let at = frame as f64 + offset;
             (Stage::between(self.scene, self.solids, at), camera.view_at(at, width, height))
         };
-        let moments: Vec<(Stage<'_>, View, Screen)> = (0..moments)
+        let moments: Vec<(Lit<'_>, View, Screen)> = (0..moments)
             .map(|k| {
                 let (stage, view) = moment(k);
                 let screen = Screen::new(&stage, &view, self.solids.len());
-                (stage, view, screen)
+                let occluders = Occluders::new(&stage, &self.shader.lamps);
+                (Lit { stage, occluders }, view, screen)
             })
             .collect();
         let display = Display::new(!self.scene.world.lights.is_empty());
@@ -69,13 +90,13 @@ impl<'a> Renderer<'a> {
                     let mut dice = Dice::new(seed, frame, pixel, sample);
                     // Which moment goes with which place changes from pixel to pixel, or edges would show a pattern.
                     let shift = if blurred { mix(pixel as u64) as usize } else { 0 };
-                    let (stage, view, screen) = &moments[(sample + shift % count) % moments.len()];
+                    let (lit, view, screen) = &moments[(sample + shift % count) % moments.len()];
                     let (u, v) = dice.pair();
                     let x = column as f64 + ((sample % side) as f64 + u) / side as f64;
                     let y = row as f64 + ((sample / side) as f64 + v) / side as f64;
                     let ray = view.ray(x, y);
-                    let hit = screen.closest(stage, &ray, x, y);
-                    sum = sum + self.shader.light(stage, &ray, hit.as_ref(), &mut dice);
+                    let hit = screen.closest(&lit.stage, &ray, x, y);
+                    sum = sum + self.shader.light(lit, &ray, hit.as_ref(), &mut dice);
                 }
                 pixels.extend(display.bytes(sum * (image.exposure / count as f64)));
             }

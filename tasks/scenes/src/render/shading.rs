@@ -5,18 +5,20 @@
 //! one reflection deep. Either ambient light, darkened by rays that meet something near, or one bounce of real light
 //! fills the shadows. All colours are linear.
 
+use super::lamp::Lamp;
+use super::occluders::Occluders;
 use super::stage::{Hit, Look, Stage};
 use super::texture::{Backdrop, Paint, linear};
-use crate::description::{Image, Light, Material, Scene};
+use crate::description::{Image, Material, Scene};
 use crate::geometry::Ray;
 use crate::random::mix;
 use crate::vector::Vec3;
 
 /// Offset of secondary rays from the surface they leave, in metres, times the distance from the camera where larger.
-const OFFSET: f64 = 1e-4;
+pub(super) const OFFSET: f64 = 1e-4;
 
 /// How far ambient rays look for something near, in metres.
-const NEAR: f64 = 1.2;
+pub(super) const NEAR: f64 = 1.2;
 
 /// Random numbers for one sample of one pixel: hashes of a counter, so that no pixel depends on another.
 #[derive(Debug, Clone, Copy)]
@@ -36,13 +38,20 @@ impl Dice {
     }
 }
 
+/// A scene at one moment, and what can shade what in it.
+#[derive(Debug)]
+pub(crate) struct Lit<'a> {
+    pub(super) stage: Stage<'a>,
+    pub(super) occluders: Occluders,
+}
+
 /// Lights, colours and settings of a scene, prepared once.
 #[derive(Debug)]
 pub(crate) struct Shader<'a> {
     scene: &'a Scene,
     looks: Vec<Look>,
     floor: Option<Paint>,
-    lamps: Vec<Lamp>,
+    pub(super) lamps: Vec<Lamp>,
     pub(crate) backdrop: Backdrop,
     image: &'a Image,
 }
@@ -61,11 +70,11 @@ impl<'a> Shader<'a> {
 
     /// Light along a primary ray.
     #[inline]
-    pub(crate) fn light(&self, stage: &Stage<'_>, ray: &Ray, hit: Option<&Hit>, dice: &mut Dice) -> Vec3 {
+    pub(crate) fn light(&self, lit: &Lit<'_>, ray: &Ray, hit: Option<&Hit>, dice: &mut Dice) -> Vec3 {
         match hit {
             None => self.backdrop.at(ray.direction),
             Some(hit) => {
-                let color = self.surface(stage, ray, hit, dice, true);
+                let color = self.surface(lit, ray, hit, dice, true);
                 self.hazy(color, hit)
             }
         }
@@ -98,7 +107,7 @@ impl<'a> Shader<'a> {
         (look.paint.at(hit.local), surface.material, surface.roughness)
     }
 
-    fn surface(&self, stage: &Stage<'_>, ray: &Ray, hit: &Hit, dice: &mut Dice, is_primary: bool) -> Vec3 {
+    fn surface(&self, lit: &Lit<'_>, ray: &Ray, hit: &Hit, dice: &mut Dice, is_primary: bool) -> Vec3 {
         let (albedo, material, roughness) = self.albedo(hit);
         if self.lamps.is_empty() {
             return albedo;
@@ -113,14 +122,15 @@ impl<'a> Shader<'a> {
             Material::Paper => (albedo, Vec3::ZERO),
         };
         let mut sum = Vec3::ZERO;
-        for lamp in &self.lamps {
+        for (number, lamp) in self.lamps.iter().enumerate() {
             let (u, v) = dice.pair();
             let (toward, distance, strength) = lamp.arriving(start, u, v);
             let cosine = hit.shading.dot(toward);
             if cosine <= 0.0 || hit.normal.dot(toward) <= 0.0 {
                 continue;
             }
-            if stage.is_blocked(&Ray { origin: start, direction: toward }, 0.0, distance) {
+            let suspects = lit.occluders.between(hit, number);
+            if lit.stage.is_blocked_by(suspects, &Ray { origin: start, direction: toward }, 0.0, distance) {
                 continue;
             }
             let mut reflected = diffuse * std::f64::consts::FRAC_1_PI;
@@ -129,14 +139,34 @@ impl<'a> Shader<'a> {
             }
             sum = sum + reflected.times(strength) * cosine;
         }
-        sum = sum + diffuse.times(self.ambient(stage, hit, start, dice, is_primary));
+        sum = sum + diffuse.times(self.ambient(lit, hit, start, dice, is_primary));
         if material == Material::Metal {
-            sum = sum + self.mirrored(stage, ray, hit, start, f0, dice, is_primary);
+            sum = sum + self.mirrored(lit, ray, hit, start, f0, dice, is_primary);
         }
         sum
     }
 
-    fn ambient(&self, stage: &Stage<'_>, hit: &Hit, start: Vec3, dice: &mut Dice, is_primary: bool) -> Vec3 {
+    /// Of a grid of points on every light that a surface faces, the share that nothing hides from it.
+    pub(super) fn open_share(&self, lit: &Lit<'_>, ray: &Ray, hit: &Hit) -> f64 {
+        const SIDE: usize = 4;
+        let start = ray.at(hit.t) + hit.normal * (OFFSET * hit.t.max(1.0));
+        let (mut open, mut faced) = (0, 0);
+        for (number, lamp) in self.lamps.iter().enumerate() {
+            let suspects = lit.occluders.between(hit, number);
+            for point in 0..SIDE * SIDE {
+                let along = |i: usize| (i as f64 + 0.5) / SIDE as f64;
+                let (toward, distance, _) = lamp.arriving(start, along(point % SIDE), along(point / SIDE));
+                if hit.normal.dot(toward) > 0.0 {
+                    faced += 1;
+                    let ray = Ray { origin: start, direction: toward };
+                    open += usize::from(!lit.stage.is_blocked_by(suspects, &ray, 0.0, distance));
+                }
+            }
+        }
+        if faced == 0 { 0.0 } else { open as f64 / faced as f64 }
+    }
+
+    fn ambient(&self, lit: &Lit<'_>, hit: &Hit, start: Vec3, dice: &mut Dice, is_primary: bool) -> Vec3 {
         let all = self.backdrop.around(hit.shading) * self.scene.world.ambient;
         let (tangent, bitangent) = hit.normal.tangents();
         let mut around = || {
@@ -151,11 +181,11 @@ impl<'a> Shader<'a> {
             for _ in 0..self.image.bounce {
                 let ray = Ray { origin: start, direction: around() };
                 sum = sum
-                    + match stage.closest(&ray, 0.0) {
+                    + match lit.stage.closest(&ray, 0.0) {
                         None => self.backdrop.at(ray.direction),
                         Some(hit) => {
                             let mut inner = Dice(ray.direction.x.to_bits() ^ ray.direction.y.to_bits());
-                            self.surface(stage, &ray, &hit, &mut inner, false)
+                            self.surface(lit, &ray, &hit, &mut inner, false)
                         }
                     };
             }
@@ -165,14 +195,16 @@ impl<'a> Shader<'a> {
             return all;
         }
         let count = self.image.ambient_occlusion;
-        let open = (0..count).filter(|_| !stage.is_blocked(&Ray { origin: start, direction: around() }, 0.0, NEAR));
+        let suspects = lit.occluders.near(hit);
+        let is_blocked = |ray: Ray| lit.stage.is_blocked_by(suspects, &ray, 0.0, NEAR);
+        let open = (0..count).filter(|_| !is_blocked(Ray { origin: start, direction: around() }));
         // A floor of light: what blocks the sky shines a little itself.
         all * (0.25 + 0.75 * open.count() as f64 / count as f64)
     }
 
     fn mirrored(
         &self,
-        stage: &Stage<'_>,
+        lit: &Lit<'_>,
         ray: &Ray,
         hit: &Hit,
         start: Vec3,
@@ -187,9 +219,9 @@ impl<'a> Shader<'a> {
             return fresnel.times(self.backdrop.at(direction)) * 0.6;
         }
         let mirrored = Ray { origin: start, direction };
-        let seen = match stage.closest(&mirrored, 0.0) {
+        let seen = match lit.stage.closest(&mirrored, 0.0) {
             None => self.backdrop.at(direction),
-            Some(hit) => self.hazy(self.surface(stage, &mirrored, &hit, dice, false), &hit),
+            Some(hit) => self.hazy(self.surface(lit, &mirrored, &hit, dice, false), &hit),
         };
         fresnel.times(seen)
     }
@@ -198,47 +230,6 @@ impl<'a> Shader<'a> {
 /// Sine and cosine of a turn for random directions: they need not be exact, but the same everywhere.
 fn turn(u: f64) -> (f64, f64) {
     libm::sincos(u * std::f64::consts::TAU)
-}
-
-/// A light with what does not depend on the place it shines at.
-#[derive(Debug)]
-enum Lamp {
-    Sun { toward: Vec3, right: Vec3, up: Vec3, irradiance: Vec3 },
-    Panel { center: Vec3, right: Vec3, up: Vec3, front: Vec3, intensity: Vec3 },
-}
-
-impl Lamp {
-    fn new(light: &Light) -> Self {
-        match *light {
-            Light::Sun { toward, irradiance, softness } => {
-                let (right, up) = toward.tangents();
-                Self::Sun { toward, right: right * softness, up: up * softness, irradiance: Vec3::from(irradiance) }
-            }
-            Light::Panel { center, right, up, intensity } => {
-                let front = right.cross(up).normalized();
-                Self::Panel { center, right, up, front, intensity: Vec3::from(intensity) }
-            }
-        }
-    }
-
-    /// Direction to a random point of the light, its distance, and what arrives from it, unblocked, per unit of cosine.
-    #[inline]
-    fn arriving(&self, place: Vec3, u: f64, v: f64) -> (Vec3, f64, Vec3) {
-        let (u, v) = (2.0 * u - 1.0, 2.0 * v - 1.0);
-        match self {
-            Self::Sun { toward, right, up, irradiance } => {
-                ((*toward + *right * u + *up * v).normalized(), f64::INFINITY, *irradiance)
-            }
-            Self::Panel { center, right, up, front, intensity } => {
-                let d = *center + *right * u + *up * v - place;
-                let square = d.dot(d);
-                let distance = square.sqrt();
-                let toward = d / distance;
-                // Panels shine to both sides: nothing of interest is behind them.
-                (toward, distance - 1e-6, *intensity * (front.dot(toward).abs() / square))
-            }
-        }
-    }
 }
 
 fn schlick(f0: Vec3, cosine: f64) -> Vec3 {

@@ -10,7 +10,7 @@ use crate::geometry::{Ray, Solid, bvh::Bvh};
 use crate::vector::{Aabb, Pose, Vec3};
 
 /// Objects above which a hierarchy pays.
-const MANY: usize = 32;
+pub(super) const MANY: usize = 32;
 
 /// How an object looks, prepared once per scene.
 #[derive(Debug)]
@@ -37,6 +37,25 @@ struct Instance<'a> {
     position: Vec3,
     /// Columns of the rotation: its axes in the world.
     axes: [Vec3; 3],
+}
+
+impl Instance<'_> {
+    /// A ray of the world in the object's frame.
+    #[inline(always)]
+    fn local(&self, ray: &Ray) -> Ray {
+        let [x, y, z] = self.axes;
+        let turned = |v: Vec3| Vec3 { x: x.dot(v), y: y.dot(v), z: z.dot(v) };
+        Ray { origin: turned(ray.origin - self.position), direction: turned(ray.direction) }
+    }
+}
+
+/// What can be in the way of a ray.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suspects {
+    /// Anything.
+    All,
+    /// The floor, and the objects whose bits are set.
+    Among(u32),
 }
 
 /// A ball around an object, apart from the rest so that the loop over all of them reads little memory.
@@ -72,6 +91,8 @@ pub struct Hit {
     pub shading: Vec3,
     /// Face or triangle.
     pub face: u32,
+    /// Whether a closed solid is seen from within, or the floor from below.
+    pub is_inner: bool,
 }
 
 /// A scene at one moment.
@@ -116,6 +137,16 @@ impl<'a> Stage<'a> {
         Self::new(scene, solids, a.iter().zip(b).map(|(a, b)| a.pose.mixed(&b.pose, frame - before)))
     }
 
+    /// Number of objects.
+    pub(super) fn len(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// True if an object cannot shade itself where it is seen from outside.
+    pub(super) fn is_convex(&self, index: usize) -> bool {
+        self.instances[index].solid.is_convex()
+    }
+
     /// Middle and radius of a ball around an object.
     pub(crate) fn ball(&self, index: usize) -> (Vec3, f64) {
         (self.balls[index].center, self.balls[index].radius)
@@ -155,22 +186,51 @@ impl<'a> Stage<'a> {
     /// True if anything lies on the ray between `near` and `far`.
     #[inline]
     pub fn is_blocked(&self, ray: &Ray, near: f64, far: f64) -> bool {
-        if self.has_floor && ray.direction.z < 0.0 {
-            let t = -ray.origin.z / ray.direction.z;
-            if t > near && t < far {
-                return true;
-            }
+        if self.meets_floor(ray, near, far) {
+            return true;
         }
         if let Some(hierarchy) = &self.hierarchy {
             let mut blocked = false;
             hierarchy.cast(ray.origin, ray.direction, far, |item, far| {
-                blocked = blocked || self.local_hit(item as usize, ray, near, far).is_some();
-                if blocked { 0.0 } else { far }
+                blocked = blocked || self.is_met(item as usize, ray, near, far);
+                if blocked { -1.0 } else { far }
             });
             return blocked;
         }
-        let mut met = self.balls.iter().enumerate().filter(|(_, ball)| ball.is_met(ray, near, far));
-        met.any(|(index, _)| self.in_ball(index, ray, near, far).is_some())
+        (0..self.balls.len()).any(|index| self.is_met(index, ray, near, far))
+    }
+
+    /// The same for a ray of which it is known what can be in its way.
+    #[inline]
+    pub(crate) fn is_blocked_by(&self, suspects: Suspects, ray: &Ray, near: f64, far: f64) -> bool {
+        let Suspects::Among(mut mask) = suspects else { return self.is_blocked(ray, near, far) };
+        if self.meets_floor(ray, near, far) {
+            return true;
+        }
+        while mask != 0 {
+            if self.is_met(mask.trailing_zeros() as usize, ray, near, far) {
+                return true;
+            }
+            mask &= mask - 1;
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn meets_floor(&self, ray: &Ray, near: f64, far: f64) -> bool {
+        if !self.has_floor || ray.direction.z >= 0.0 {
+            return false;
+        }
+        let t = -ray.origin.z / ray.direction.z;
+        t > near && t < far
+    }
+
+    #[inline(always)]
+    fn is_met(&self, index: usize, ray: &Ray, near: f64, far: f64) -> bool {
+        self.balls[index].is_met(ray, near, far) && {
+            let instance = &self.instances[index];
+            instance.solid.is_met(&instance.local(ray), near, far)
+        }
     }
 
     /// What a ray meets if there is nothing but this object.
@@ -187,34 +247,27 @@ impl<'a> Stage<'a> {
         if !(t > near && t < 1e9) {
             return None;
         }
-        let normal = if ray.direction.z < 0.0 { Vec3::UP } else { -Vec3::UP };
-        Some(Hit { t, id: 0, local: ray.at(t), normal, shading: normal, face: 0 })
-    }
-
-    #[inline]
-    fn local_hit(&self, index: usize, ray: &Ray, near: f64, far: f64) -> Option<(crate::geometry::SurfaceHit, Ray)> {
-        if self.balls[index].is_met(ray, near, far) { self.in_ball(index, ray, near, far) } else { None }
-    }
-
-    /// The same for a ray that meets the object's ball.
-    fn in_ball(&self, index: usize, ray: &Ray, near: f64, far: f64) -> Option<(crate::geometry::SurfaceHit, Ray)> {
-        let instance = &self.instances[index];
-        let [x, y, z] = instance.axes;
-        let turned = |v: Vec3| Vec3 { x: x.dot(v), y: y.dot(v), z: z.dot(v) };
-        let local = Ray { origin: turned(ray.origin - instance.position), direction: turned(ray.direction) };
-        instance.solid.hit(&local, near, far).map(|hit| (hit, local))
+        let is_inner = ray.direction.z >= 0.0;
+        let normal = if is_inner { -Vec3::UP } else { Vec3::UP };
+        Some(Hit { t, id: 0, local: ray.at(t), normal, shading: normal, face: 0, is_inner })
     }
 
     #[inline]
     fn object(&self, index: usize, ray: &Ray, near: f64, far: f64) -> Option<Hit> {
-        let (hit, local) = self.local_hit(index, ray, near, far)?;
-        let [x, y, z] = self.instances[index].axes;
+        if !self.balls[index].is_met(ray, near, far) {
+            return None;
+        }
+        let instance = &self.instances[index];
+        let local = instance.local(ray);
+        let hit = instance.solid.hit(&local, near, far)?;
+        let [x, y, z] = instance.axes;
         let world = |v: Vec3| x * v.x + y * v.y + z * v.z;
         let (mut normal, mut shading) = (world(hit.normal), world(hit.shading));
         // Flat pieces have two sides, and a camera may be inside of something.
-        if normal.dot(ray.direction) > 0.0 {
+        let is_inner = normal.dot(ray.direction) > 0.0;
+        if is_inner {
             (normal, shading) = (-normal, -shading);
         }
-        Some(Hit { t: hit.t, id: index as u16 + 1, local: local.at(hit.t), normal, shading, face: hit.face })
+        Some(Hit { t: hit.t, id: index as u16 + 1, local: local.at(hit.t), normal, shading, face: hit.face, is_inner })
     }
 }

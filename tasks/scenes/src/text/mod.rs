@@ -228,60 +228,82 @@ impl Writer<'_> {
         Some(self.sentence(Meaning::Shows(patterns), None, stream))
     }
 
+    /// A question of a random family. The answer is drawn first, evenly from those that questions of the family can have in
+    /// this scene, so that none is likelier than another; a family with one possible answer is not asked.
     fn question(&self, stream: &mut Stream) -> Option<Sentence> {
         let clear = self.clear();
-        let (meaning, answer) = match stream.below(9) {
+        let candidates: Vec<(Meaning, Answer)> = match stream.below(9) {
             0 | 1 => {
-                let pattern = self.any_pattern(stream);
+                let is_count = stream.chance(0.5);
+                let patterns: Vec<_> = (0..8).map(|_| self.any_pattern(stream)).collect();
                 // What is seen but not clearly would make the number a matter of opinion.
-                if self.facts.iter().any(|f| f.is_seen && !f.is_clear && f.fits(&pattern)) {
-                    return None;
-                }
-                let count = clear.iter().filter(|f| f.fits(&pattern)).count();
-                if stream.chance(0.5) {
-                    // Half of the questions for existence have the answer yes.
-                    if (count > 0) != stream.chance(0.5) {
-                        return None;
+                let is_plain = |p: &Pattern| !self.facts.iter().any(|f| f.is_seen && !f.is_clear && f.fits(p));
+                let asked = |p: Pattern| {
+                    let count = clear.iter().filter(|f| f.fits(&p)).count();
+                    if is_count {
+                        (Meaning::Count(p), Answer::Number(count))
+                    } else {
+                        (Meaning::Exists(p), Answer::Truth(count > 0))
                     }
-                    (Meaning::Exists(pattern), Answer::Truth(count > 0))
-                } else {
-                    (Meaning::Count(pattern), Answer::Number(count))
-                }
+                };
+                patterns.into_iter().filter(is_plain).map(asked).collect()
             }
-            word @ 2..=5 if !clear.is_empty() => {
-                let fact = *stream.pick(&clear);
-                let pattern = self.unique(fact, Some(word - 2), stream)?;
-                match word {
-                    2 => (Meaning::SizeOf(pattern), Answer::Size(fact.size?)),
-                    3 => (Meaning::ColorOf(pattern), Answer::Color(fact.color?)),
-                    4 => (Meaning::MaterialOf(pattern), Answer::Material(fact.material)),
-                    _ => (Meaning::ShapeOf(pattern), Answer::Shape(fact.shape)),
-                }
+            word @ 2..=5 => {
+                let asked = |fact: &&Fact| {
+                    let pattern = self.unique(fact, Some(word - 2), stream)?;
+                    Some(match word {
+                        2 => (Meaning::SizeOf(pattern), Answer::Size(fact.size?)),
+                        3 => (Meaning::ColorOf(pattern), Answer::Color(fact.color?)),
+                        4 => (Meaning::MaterialOf(pattern), Answer::Material(fact.material)),
+                        _ => (Meaning::ShapeOf(pattern), Answer::Shape(fact.shape)),
+                    })
+                };
+                clear.iter().filter_map(asked).collect()
             }
             6 => {
-                let [(a, pa), (b, pb)] = self.two(stream)?;
                 let relation = *stream.pick(&Relation::ALL);
-                (Meaning::Relates(pa, relation, pb), Answer::Truth(self.holds(a, relation, b)?))
+                let asked = |(a, pa): &(&Fact, Pattern), (b, pb): &(&Fact, Pattern)| {
+                    Some((Meaning::Relates(*pa, relation, *pb), Answer::Truth(self.holds(a, relation, b)?)))
+                };
+                self.pairs(asked, stream)
             }
             7 if self.scene.video.frames > 1 => {
-                let [(a, pa), (b, pb)] = self.two(stream)?;
-                let ids = [a.id.min(b.id), a.id.max(b.id)];
                 let last = (self.scene.video.frames - 1) as f64;
-                let meets = |c: &Collision| c.ids == ids && c.frame >= 0.0 && c.frame <= last;
-                (Meaning::Collide(pa, pb), Answer::Truth(self.scene.collisions.iter().any(meets)))
+                let asked = |(a, pa): &(&Fact, Pattern), (b, pb): &(&Fact, Pattern)| {
+                    let ids = [a.id.min(b.id), a.id.max(b.id)];
+                    let meets = |c: &Collision| c.ids == ids && c.frame >= 0.0 && c.frame <= last;
+                    Some((Meaning::Collide(*pa, *pb), Answer::Truth(self.scene.collisions.iter().any(meets))))
+                };
+                self.pairs(asked, stream)
             }
-            8 => {
-                let mut signs: Vec<_> = self.facts.iter().filter(|f| f.shape == Shape::Sign && f.is_seen).collect();
-                if signs.is_empty() {
-                    return None;
-                }
-                signs.sort_by(|a, b| a.x.total_cmp(&b.x));
-                let words: Option<Vec<_>> = signs.iter().map(|sign| sign.text.clone()).collect();
-                (Meaning::Reading, Answer::Text(words?.join(" ")))
-            }
+            8 => return self.reading(stream),
             _ => return None,
         };
+        let (meaning, answer) = evenly(candidates, stream)?;
         Some(self.sentence(meaning, Some(answer), stream))
+    }
+
+    /// What can be asked about two different clear objects with words of their own, in both orders.
+    fn pairs(
+        &self,
+        asked: impl Fn(&(&Fact, Pattern), &(&Fact, Pattern)) -> Option<(Meaning, Answer)>,
+        stream: &mut Stream,
+    ) -> Vec<(Meaning, Answer)> {
+        let named: Vec<_> =
+            self.clear().into_iter().filter_map(|fact| Some((fact, self.unique(fact, None, stream)?))).collect();
+        let all = named.iter().flat_map(|a| named.iter().map(move |b| (a, b)));
+        all.filter(|(a, b)| a.0.id != b.0.id).filter_map(|(a, b)| asked(a, b)).collect()
+    }
+
+    /// What is written, if all of it can be read.
+    fn reading(&self, stream: &mut Stream) -> Option<Sentence> {
+        let mut signs: Vec<_> = self.facts.iter().filter(|f| f.shape == Shape::Sign && f.is_seen).collect();
+        if signs.is_empty() {
+            return None;
+        }
+        signs.sort_by(|a, b| a.x.total_cmp(&b.x));
+        let words: Option<Vec<_>> = signs.iter().map(|sign| sign.text.clone()).collect();
+        Some(self.sentence(Meaning::Reading, Some(Answer::Text(words?.join(" "))), stream))
     }
 
     /// Words of some object, or of none.
@@ -354,6 +376,23 @@ impl Writer<'_> {
             Answer::Text(text) => text.clone(),
         }
     }
+}
+
+/// One of the candidates: first an answer, evenly from the different ones, then one of those that have it. Nothing unless
+/// there are two answers.
+fn evenly(candidates: Vec<(Meaning, Answer)>, stream: &mut Stream) -> Option<(Meaning, Answer)> {
+    let mut answers: Vec<&Answer> = Vec::new();
+    for (_, answer) in &candidates {
+        if !answers.contains(&answer) {
+            answers.push(answer);
+        }
+    }
+    if answers.len() < 2 {
+        return None;
+    }
+    let answer = *stream.pick(&answers);
+    let those: Vec<_> = candidates.iter().filter(|candidate| candidate.1 == *answer).collect();
+    Some((*stream.pick(&those)).clone())
 }
 
 /// With a capital first letter, behind an inverted question mark if there is one.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::bail;
 use clap::Args;
 use velo_scenes::description::Split;
 use velo_scenes::files::job::{self, Job};
@@ -75,12 +76,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     crate::print(&format!(
         "{} scenes made, {} were there; {seconds:.1} s ({:.2} scenes/s); \
-         simulate {:.1} s, render {:.1} s, write {:.1} s over all workers\n",
+         simulate {:.1} s, render {:.1} s, annotate {:.1} s, write {:.1} s over all workers\n",
         summary.made,
         summary.skipped,
         summary.made as f64 / seconds,
-        summary.simulate_seconds,
-        summary.render_seconds,
-        summary.write_seconds,
-    ))
+        summary.seconds.simulate,
+        summary.seconds.render,
+        summary.seconds.annotate,
+        summary.seconds.write,
+    ))?;
+    for failure in &summary.failures {
+        eprintln!("not made: {}", failure.error);
+    }
+    match summary.failures.len() {
+        0 => Ok(()),
+        count => bail!("{count} scenes cannot be drawn; all others are made"),
+    }
 }

@@ -4,11 +4,12 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use velo_scenes::description::{Split, presets as known};
 use velo_scenes::files::contact_sheet::{self, Sheet};
+use velo_scenes::files::contents::Seconds;
 use velo_scenes::files::stats::stats as count;
-use velo_scenes::files::{DataSet, coco, verify as verification};
+use velo_scenes::files::{DataSet, coco, job_log, movi, verify as verification};
 use velo_scenes::generate::Generator;
 
 use crate::source::Source;
@@ -107,6 +108,18 @@ pub(crate) fn stats(arguments: &Folder) -> anyhow::Result<()> {
     table("objects by visible fraction, first frame", stats.visible.iter().enumerate().map(tenth).collect());
     table("collisions between objects", vec![(String::new(), stats.collisions)]);
     table("sentences by language", stats.languages.iter().map(named).collect());
+    let (lines, torn) = job_log::read(&arguments.folder)?;
+    let made: Vec<_> = lines.iter().filter(|line| line.error.is_none()).collect();
+    let mut seconds = Seconds::default();
+    made.iter().for_each(|line| seconds += line.seconds);
+    let stages = [("simulate", seconds.simulate), ("render", seconds.render)];
+    let stages = stages.into_iter().chain([("annotate", seconds.annotate), ("write", seconds.write)]);
+    let milliseconds = |s: f64| (s * 1e3 / made.len().max(1) as f64).round() as usize;
+    table("milliseconds per scene, by the logs", stages.map(|(n, s)| (n.to_owned(), milliseconds(s))).collect());
+    let retries = made.iter().map(|line| line.retries as usize).sum();
+    let log =
+        [("scenes made", made.len()), ("not made", lines.len() - made.len()), ("placed anew", retries), ("torn", torn)];
+    table("lines of the logs", log.map(|(name, count)| (name.to_owned(), count)).to_vec());
     table("answers", stats.answers.iter().map(|(n, c)| (n.clone(), *c)).collect());
     crate::print(&text)
 }
@@ -121,11 +134,24 @@ pub(crate) struct Export {
     /// The split: train, validation or test.
     #[arg(long, default_value = "train", value_parser = crate::generate::split)]
     split: Split,
+    /// COCO's detection and panoptic segmentation, or the layout of Kubric's MOVi.
+    #[arg(long, value_enum, default_value = "coco")]
+    format: ExportFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ExportFormat {
+    Coco,
+    Movi,
 }
 
 pub(crate) fn export(arguments: &Export) -> anyhow::Result<()> {
-    let pictures = coco::export(&DataSet::open(&arguments.folder)?, arguments.split, &arguments.out)?;
-    crate::print(&format!("{pictures} pictures\n"))
+    let data = DataSet::open(&arguments.folder)?;
+    let (count, what) = match arguments.format {
+        ExportFormat::Coco => (coco::export(&data, arguments.split, &arguments.out)?, "pictures"),
+        ExportFormat::Movi => (movi::export(&data, arguments.split, &arguments.out)?, "clips"),
+    };
+    crate::print(&format!("{count} {what}\n"))
 }
 
 #[derive(Debug, Args)]

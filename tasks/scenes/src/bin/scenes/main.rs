@@ -2,6 +2,7 @@
 
 mod generate;
 mod inspect;
+mod render;
 mod source;
 
 use std::io::{ErrorKind, Write};
@@ -27,11 +28,13 @@ enum Command {
     /// Draw scenes and put their pictures and annotations side by side into one PNG; without a configuration, one scene of
     /// every preset.
     Preview(inspect::Preview),
+    /// Render one resolved scene again: other size, samples, camera or passes.
+    Render(render::Arguments),
     /// Read a data set back and check everything that can be checked.
     Verify(inspect::Folder),
     /// Count what a data set holds.
     Stats(inspect::Folder),
-    /// Write a split of a data set in COCO's formats.
+    /// Write a split of a data set in COCO's formats or in the layout of MOVi.
     Export(inspect::Export),
     /// List the presets, or print one.
     Presets(inspect::Presets),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Preview(arguments) => inspect::preview(&arguments),
+        Command::Render(arguments) => render::run(&arguments),
         Command::Verify(arguments) => inspect::verify(&arguments),
         Command::Stats(arguments) => inspect::stats(&arguments),
         Command::Export(arguments) => inspect::export(&arguments),

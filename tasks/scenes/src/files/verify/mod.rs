@@ -4,13 +4,16 @@
 //! share code with the annotations: distances to surfaces instead of ray casts, OpenCV's matrices instead of the
 //! camera's own projection. A change that keeps the hashes consistent is therefore found, too.
 
+mod objects;
+mod points;
+
 use std::collections::BTreeSet;
 
-use super::contents::Metadata;
+use super::contents::{CameraRecord, Metadata};
 use super::dataset::{DataSet, SceneFiles};
 use crate::Error;
 use crate::annotate::Flags;
-use crate::description::{Lens, Scene, Split};
+use crate::description::{Lens, Pass, Scene, Split};
 use crate::geometry::{Ray, Solid};
 use crate::render::Stage;
 use crate::text::check::{self, Counts};
@@ -66,6 +69,9 @@ fn verify_scene(data: &DataSet, files: &SceneFiles<'_>, report: &mut Report) -> 
         return wrong("metadata.json", "does not have the objects and cameras of scene.ron".to_owned());
     }
     let solids = crate::assets::solids(&scene)?;
+    if let Some(problem) = objects::problem(&scene, &solids, &metadata.objects) {
+        return wrong("metadata.json", problem);
+    }
     for index in 0..scene.cameras.len() {
         verify_camera(&scene, &solids, files, &metadata, index, report)?;
     }
@@ -115,6 +121,14 @@ fn verify_camera(
     let coordinates = field("coordinates", 3)?;
     let forward = field("forward_flow", 2)?;
     let backward = field("backward_flow", 2)?;
+    let optional = |pass: Pass| {
+        let wanted = scene.image.extra_passes.contains(&pass);
+        wanted.then(|| field(pass.name(), pass.channels().len())).transpose()
+    };
+    let (uv, camera_normal) = (optional(Pass::Uv)?, optional(Pass::CameraNormal)?);
+    if let Some(share) = optional(Pass::Shadow)?.iter().flatten().find(|share| !(0.0..=1.0).contains(*share)) {
+        return Err(Error::corrupt(at("shadow.npy"), format!("has the share {share}, expected 0 to 1")));
+    }
     let flags = files.flags(&camera.name)?.data;
     if flags.len() != frames * pixels {
         return Err(Error::corrupt(at("flags"), "has another size than the pictures"));
@@ -160,6 +174,18 @@ fn verify_camera(
             }
             let point = ray.at(d);
             let n = vec3(f64::from(normal[3 * i]), f64::from(normal[3 * i + 1]), f64::from(normal[3 * i + 2]));
+            if let Some(problem) = uv.as_deref().and_then(|uv| {
+                let solid = body_of(id).map(|index| (&solids[index], states[index].pose));
+                points::uv_problem(solid, point, [f64::from(uv[2 * i]), f64::from(uv[2 * i + 1])], tolerance)
+            }) {
+                return Err(here(problem));
+            }
+            if let Some(problem) = camera_normal.as_deref().and_then(|normals| {
+                let stored: [f64; 3] = std::array::from_fn(|axis| f64::from(normals[3 * i + axis]));
+                points::camera_normal_problem(&record.camera_to_world[frame], n, stored)
+            }) {
+                return Err(here(problem));
+            }
             if (n.length() - 1.0).abs() > 1e-5 || n.dot(ray.direction) > 1e-5 {
                 return Err(here(format!("{n:?} is not a unit normal that faces the camera")));
             }
@@ -177,8 +203,14 @@ fn verify_camera(
                     f64::from(coordinates[3 * i + 1]),
                     f64::from(coordinates[3 * i + 2]),
                 );
-                let bounds = solids[body - 1].bounds();
-                let world = states[body - 1].pose.to_world(bounds.min + (bounds.max - bounds.min).times(c));
+                let corners = &metadata.objects[body - 1].boxes_3d[frame];
+                let along = |corner: usize| corners[corner] - corners[0];
+                let world = corners[0] + along(1) * c.x + along(2) * c.y + along(4) * c.z;
+                if (world - point).length() > tolerance {
+                    return Err(here(format!(
+                        "its object coordinates in its 3-D box are {world:?}, it is at {point:?}"
+                    )));
+                }
                 // Along an axis without extent the coordinate says nothing: the middle is right.
                 let seen = project(record, frame, world, camera.lens);
                 if (seen[0] - x).abs().max((seen[1] - y).abs()) > 1e-2 {
@@ -212,8 +244,9 @@ fn verify_camera(
                 }
             }
         }
-        verify_tracks(&tracks, &ids, frame, width, height)
-            .map_err(|problem| Error::corrupt(at("tracks.json"), problem))?;
+    }
+    if let Some(problem) = points::track_problem(scene, solids, camera, record, &tracks) {
+        return Err(Error::corrupt(at("tracks.json"), problem));
     }
     Ok(())
 }
@@ -225,7 +258,7 @@ fn grazing_distance(hit: &crate::render::Hit, ray: &Ray, target: Vec3) -> f64 {
 }
 
 /// Where a world point is seen, by the matrices in the metadata.
-fn project(record: &super::contents::CameraRecord, frame: usize, p: Vec3, lens: Lens) -> [f64; 2] {
+fn project(record: &CameraRecord, frame: usize, p: Vec3, lens: Lens) -> [f64; 2] {
     let (k, e) = (&record.opencv_intrinsics, &record.opencv_extrinsics[frame]);
     let camera = |r: usize| e[r][0] * p.x + e[r][1] * p.y + e[r][2] * p.z + e[r][3];
     let divisor = if matches!(lens, Lens::Perspective { .. }) { camera(2) } else { 1.0 };
@@ -233,12 +266,7 @@ fn project(record: &super::contents::CameraRecord, frame: usize, p: Vec3, lens: 
 }
 
 /// Recounts the pixels of every object and compares counts, fractions and boxes with the metadata.
-fn counts_and_boxes(
-    ids: &[u16],
-    record: &super::contents::CameraRecord,
-    frame: usize,
-    width: usize,
-) -> Result<(), String> {
+fn counts_and_boxes(ids: &[u16], record: &CameraRecord, frame: usize, width: usize) -> Result<(), String> {
     let mut counted = vec![(0u32, None::<[u32; 4]>); record.objects.len()];
     for (pixel, &id) in ids.iter().enumerate().filter(|(_, id)| **id > 0) {
         let Some((count, bounds)) = counted.get_mut(usize::from(id) - 1) else {
@@ -265,37 +293,9 @@ fn counts_and_boxes(
     Ok(())
 }
 
-/// A visible track lies on its object's mask, to within the pixel around it.
-fn verify_tracks(
-    tracks: &[crate::annotate::Track],
-    ids: &[u16],
-    frame: usize,
-    width: usize,
-    height: usize,
-) -> Result<(), String> {
-    for (index, track) in tracks.iter().enumerate().filter(|(_, track)| track.visible[frame]) {
-        let [x, y] = track.places[frame];
-        if !(x >= 0.0 && y >= 0.0 && x < width as f64 && y < height as f64) {
-            return Err(format!("track {index} is visible at ({x}, {y}), outside of frame {frame}"));
-        }
-        // The centre of its pixel may show something else; one of the pixels around it shows the object, if it is not
-        // thinner than a pixel there.
-        let near = |dx: i64, dy: i64| {
-            let (c, r) = (x as i64 + dx, y as i64 + dy);
-            (0..width as i64).contains(&c)
-                && (0..height as i64).contains(&r)
-                && ids[r as usize * width + c as usize] == track.id
-        };
-        let count = ids.iter().filter(|id| **id == track.id).count();
-        let found = (-1..=1).any(|dx| (-1..=1).any(|dy| near(dx, dy)));
-        if !found && count > 30 {
-            return Err(format!(
-                "track {index} of object {} is visible where the object is not, frame {frame}",
-                track.id
-            ));
-        }
-    }
-    Ok(())
+/// Place of an object in the list, of its id; nothing for floor and sky.
+fn body_of(id: u16) -> Option<usize> {
+    usize::from(id).checked_sub(1)
 }
 
 /// True if no two splits share a seed, and every scene lies in the split that its seed belongs to.

@@ -296,13 +296,13 @@ mod tests {
         let cache = TrialCache::new(folder.path());
         let stop = AtomicBool::new(false);
         let stopped = run_until(&stop, &comparison(1), Some(&cache), |progress| {
-            stop.store(progress.done == 3, Ordering::Relaxed);
+            stop.fetch_or(progress.done == 3, Ordering::Relaxed);
         });
         assert_eq!(stopped.unwrap(), None);
         let mut cached = 0;
         let whole = run(&comparison(1), Some(&cache), |progress| cached = progress.cached).unwrap();
-        // The worker may have begun one more before it saw the flag.
-        assert!((3..=4).contains(&cached), "{cached}");
+        // The worker may have begun more before it saw the flag.
+        assert!((3..whole.len()).contains(&cached), "{cached}");
         assert_eq!(without_time(whole), without_time(run(&comparison(1), None, |_| ()).unwrap()));
     }
 

@@ -1,14 +1,14 @@
 //! Newton–Schulz iteration towards the nearest matrix with orthonormal rows or columns, as in Muon.
 //!
 //! ```text
-//! X ← U / (‖U‖_F + 1e-8),  transposed if it has more rows than columns
-//! five times:  A = X Xᵀ,  X ← a X + (b A + c A²) X        a, b, c = 3.4445, -4.7750, 2.0315
+//! X ← U / (‖U‖_F + 1e-8),  transposed unless it has more rows than columns
+//! five times:  A = Xᵀ X,  X ← a X + X (b A + c A²)        a, b, c = 3.4445, -4.7750, 2.0315
 //! ```
 //!
 //! The coefficients (K. Jordan, Muon, 2024) move every singular value into about `[0.7, 1.2]` quickly rather
 //! than to one exactly.
 
-use crate::matmul::{Dims, matmul, symmetric_matmul, transpose};
+use crate::matmul::{Addend, Dims, Left, gram, matmul, transpose};
 use crate::step::sum_of_squares;
 
 const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
@@ -25,30 +25,27 @@ pub(crate) fn scratch_len(rows: usize, cols: usize) -> usize {
 pub(crate) fn orthogonalise(matrix: &mut [f32], rows: usize, cols: usize, scratch: &mut [f32]) {
     let norm = sum_of_squares(matrix).sqrt() as f32;
     let scale = 1.0 / (norm + NORM_FLOOR);
-    matrix.iter_mut().for_each(|x| *x *= scale);
     let (short, long) = (rows.min(cols), rows.max(cols));
     let (mut x, rest) = scratch.split_at_mut(short * long);
-    let (mut other, rest) = rest.split_at_mut(short * long);
-    let (gram, rest) = rest.split_at_mut(short * short);
-    let poly = &mut rest[..short * short];
-    if rows > cols {
+    let (mut next, rest) = rest.split_at_mut(short * long);
+    let (square, rest) = rest.split_at_mut(short * short);
+    let factor = &mut rest[..short * short];
+    if rows <= cols {
         transpose(x, matrix, rows, cols);
     } else {
         x.copy_from_slice(matrix);
     }
+    x.iter_mut().for_each(|x| *x *= scale);
     let [a, b, c] = COEFFICIENTS;
-    let wide = Dims { rows: short, depth: short, cols: long };
-    let square = Dims { rows: short, depth: short, cols: short };
+    let dims = Dims { rows: long, depth: short, cols: short };
     for _ in 0..ITERATIONS {
-        transpose(other, x, short, long);
-        symmetric_matmul(gram, x, other, Dims { rows: short, depth: long, cols: short }, 1.0, 0.0);
-        poly.copy_from_slice(gram);
-        symmetric_matmul(poly, gram, gram, square, c, b);
-        other.copy_from_slice(x);
-        matmul(other, poly, x, wide, 1.0, a);
-        std::mem::swap(&mut x, &mut other);
+        gram(square, x, [long, short], 1.0, Addend::Nothing);
+        // A symmetric matrix is its own transpose.
+        gram(factor, square, [short, short], c, Addend::Matrix(square, b));
+        matmul(next, Left::Plain(x), factor, dims, 1.0, Addend::Matrix(x, a));
+        std::mem::swap(&mut x, &mut next);
     }
-    if rows > cols {
+    if rows <= cols {
         transpose(matrix, x, cols, rows);
     } else {
         matrix.copy_from_slice(x);

@@ -13,7 +13,7 @@
 //! The weights also hold a first layer `linear` whose result the published implementation throws away; it is
 //! kept so that files stay complete.
 
-use crate::matmul::{Dims, matmul};
+use crate::matmul::{Addend, Dims, Left, matmul};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
 
@@ -83,7 +83,8 @@ impl Linear {
         for row in out.chunks_exact_mut(cols) {
             row.copy_from_slice(&self.bias);
         }
-        matmul(out, input, &self.weights, Dims { rows, depth: input.len() / rows, cols }, 1.0, 1.0);
+        let dims = Dims { rows, depth: input.len() / rows, cols };
+        matmul(out, Left::Plain(input), &self.weights, dims, 1.0, Addend::Before(1.0));
     }
 }
 

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use self::blocks::BlockedTensor;
 use super::reductions::sum_of_squares;
 use super::{checks, eigen};
-use crate::matmul::{Dims, matmul, transpose};
+use crate::matmul::{Addend, Dims, Left, gram, matmul, transpose};
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -279,15 +279,16 @@ impl Scratch {
     fn accumulate_axis(&mut self, len: usize, side: usize, statistic: &mut [f32], beta2: f32) {
         let (block, turned, rest) = (&mut self.block[..len], &mut self.turned[..len], len / side);
         transpose(turned, block, side, rest);
-        matmul(statistic, block, turned, Dims { rows: side, depth: rest, cols: side }, 1.0 - beta2, beta2);
+        gram(statistic, turned, [rest, side], 1.0 - beta2, Addend::Before(beta2));
         block.copy_from_slice(turned);
     }
 
     /// Multiplies the first axis of the block by its preconditioner and moves that axis to the end.
     fn multiply_axis(&mut self, len: usize, side: usize, preconditioner: &[f32]) {
         let (block, turned, rest) = (&mut self.block[..len], &mut self.turned[..len], len / side);
-        transpose(turned, block, side, rest);
-        matmul(block, turned, preconditioner, Dims { rows: rest, depth: side, cols: side }, 1.0, 0.0);
+        let dims = Dims { rows: rest, depth: side, cols: side };
+        matmul(turned, Left::Transposed(block), preconditioner, dims, 1.0, Addend::Nothing);
+        block.copy_from_slice(turned);
     }
 
     /// `root ← (statistic + ε max(λ_max, 1e-6) I)^(-1/power)`.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::moments::{Moments, bias_correction};
 use super::step_size::StepSize;
 use super::{checks, eigen};
-use crate::matmul::{Dims, matmul, transpose};
+use crate::matmul::{Addend, Dims, Left, gram, matmul, transpose};
 use crate::rule::{RuleOptimizer, StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout, parts};
 use crate::{Error, ParamLayout};
@@ -232,16 +232,18 @@ impl Scratch {
         for (is_left, side) in sides.into_iter().enumerate().filter_map(|(at, side)| Some((at == 0, side?))) {
             let basis = &state[side.basis.range()];
             let basis_transposed = &mut basis_transposed[..basis.len()];
-            transpose(basis_transposed, basis, side.len, side.len);
-            let transposed_first = is_left == (turn == Turn::IntoBasis);
-            let factor = if transposed_first { &*basis_transposed } else { basis };
+            if !is_left && turn == Turn::OutOfBasis {
+                transpose(basis_transposed, basis, side.len, side.len);
+            }
             let rotated = if turn == Turn::IntoBasis { 2 } else { 1 };
             for matrix in [&mut direction[..len], &mut grads[..len]].into_iter().take(rotated) {
-                if is_left {
-                    matmul(turned, factor, matrix, Dims { rows, depth: rows, cols }, 1.0, 0.0);
-                } else {
-                    matmul(turned, matrix, factor, Dims { rows, depth: cols, cols }, 1.0, 0.0);
-                }
+                let (left, right): (_, &[f32]) = match (is_left, turn) {
+                    (true, Turn::IntoBasis) => (Left::Transposed(basis), matrix),
+                    (true, Turn::OutOfBasis) => (Left::Plain(basis), matrix),
+                    (false, Turn::IntoBasis) => (Left::Plain(matrix), basis),
+                    (false, Turn::OutOfBasis) => (Left::Plain(matrix), basis_transposed),
+                };
+                matmul(turned, left, right, Dims { rows, depth: side.len, cols }, 1.0, Addend::Nothing);
                 matrix.copy_from_slice(turned);
             }
         }
@@ -267,16 +269,17 @@ impl Scratch {
         config: &SoapConfig,
         step: u64,
     ) {
-        let beta = if step == 0 { 0.0 } else { config.statistics_beta };
-        let turned = &mut self.turned[..grads.len()];
-        transpose(turned, grads, rows, cols);
+        let (share, before) = match config.statistics_beta {
+            _ if step == 0 => (1.0, Addend::Nothing),
+            beta => (1.0 - beta, Addend::Before(beta)),
+        };
         if let Some(side) = left {
-            let dims = Dims { rows, depth: cols, cols: rows };
-            matmul(&mut state[side.statistic.range()], grads, turned, dims, 1.0 - beta, beta);
+            let turned = &mut self.turned[..grads.len()];
+            transpose(turned, grads, rows, cols);
+            gram(&mut state[side.statistic.range()], turned, [cols, rows], share, before);
         }
         if let Some(side) = right {
-            let dims = Dims { rows: cols, depth: rows, cols };
-            matmul(&mut state[side.statistic.range()], turned, grads, dims, 1.0 - beta, beta);
+            gram(&mut state[side.statistic.range()], grads, [rows, cols], share, before);
         }
     }
 
@@ -293,7 +296,7 @@ impl Scratch {
     /// One step of orthogonal iteration; `order` says which column each new one came from.
     fn next_basis(&mut self, basis: &mut [f32], statistic: &[f32], n: usize) {
         let (image, values, order) = (&mut self.image[..n * n], &mut self.values[..n], &mut self.order);
-        matmul(image, statistic, basis, Dims { rows: n, depth: n, cols: n }, 1.0, 0.0);
+        matmul(image, Left::Plain(statistic), basis, Dims { rows: n, depth: n, cols: n }, 1.0, Addend::Nothing);
         values.fill(0.0);
         for (basis, image) in basis.chunks_exact(n).zip(image.chunks_exact(n)) {
             for (value, (&q, &p)) in values.iter_mut().zip(basis.iter().zip(image)) {

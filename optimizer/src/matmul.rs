@@ -243,35 +243,26 @@ impl Product<'_> {
     /// One strip of `N` vectors against some rows of the block.
     #[inline(always)]
     fn rows<V: Simd, const N: usize, const TRANSPOSED: bool>(&mut self, a: &[f32], strip: &Strip, rows: Range<usize>) {
+        // Tiles of nearly equal height: a low one would wait for each of its sums before it adds the next product.
+        let tallest = if V::LANES == 16 { 12 } else { 6 };
         let mut i = rows.start;
-        if V::LANES == 16 {
-            while i + 12 <= rows.end {
-                self.tile::<V, 12, N, TRANSPOSED>(a, strip, i);
-                i += 12;
+        while i < rows.end {
+            let left = rows.end - i;
+            let height = left.div_ceil(left.div_ceil(tallest));
+            macro_rules! tile_of {
+                ($($rows:literal)*) => {
+                    match height {
+                        $($rows => self.tile::<V, $rows, N, TRANSPOSED>(a, strip, i),)*
+                        _ => unreachable!("no tile is that tall"),
+                    }
+                };
             }
-        } else {
-            while i + 6 <= rows.end {
-                self.tile::<V, 6, N, TRANSPOSED>(a, strip, i);
-                i += 6;
+            if V::LANES == 16 {
+                tile_of!(1 2 3 4 5 6 7 8 9 10 11 12);
+            } else {
+                tile_of!(1 2 3 4 5 6);
             }
-        }
-        // What is left, which is most of a small matrix, by powers of two: a row alone would wait for each of its sums
-        // before it adds the next product.
-        let left = rows.end - i;
-        if left & 8 != 0 {
-            self.tile::<V, 8, N, TRANSPOSED>(a, strip, i);
-            i += 8;
-        }
-        if left & 4 != 0 {
-            self.tile::<V, 4, N, TRANSPOSED>(a, strip, i);
-            i += 4;
-        }
-        if left & 2 != 0 {
-            self.tile::<V, 2, N, TRANSPOSED>(a, strip, i);
-            i += 2;
-        }
-        if left & 1 != 0 {
-            self.tile::<V, 1, N, TRANSPOSED>(a, strip, i);
+            i += height;
         }
     }
 

@@ -112,7 +112,7 @@ pub enum Command {
     ListFamilies,
     /// Measure inner steps per second and where the time goes, and how workers share a mixture of unequal tasks.
     Bench {
-        /// Seconds per measurement; five times as long on the mixture.
+        /// Seconds per measurement; on the mixture, five times as long for one worker, and the same outer steps for all.
         #[arg(long, default_value_t = 2.0)]
         seconds: f64,
     },

@@ -12,7 +12,8 @@ use velo_meta_train::folder::RunFolder;
 use velo_meta_train::observe::{compare, metrics, watch};
 use velo_meta_train::population::Mode;
 use velo_meta_train::run::{Ended, Run};
-use velo_meta_train::throughput::{self, balance};
+use velo_meta_train::throughput;
+use velo_meta_train::throughput::balance::{self, Balance, Extent};
 use velo_meta_train::{Error, closing, light};
 use velo_optimizer::LearnedWeights;
 use velo_tasks::TaskConfig;
@@ -206,14 +207,22 @@ fn bench(seconds: f64) -> Result<()> {
         }
     }
     println!("{}, batch 64\n\n{}", throughput::TASK, throughput::table(&measured).to_text());
-    let mut measured = Vec::new();
+    let mut measured: Vec<Balance> = Vec::new();
+    // All take the outer steps that one worker takes in the time.
+    let extent = |measured: &[Balance]| {
+        measured.first().map_or(Extent::Time(5 * duration), |first| Extent::OuterSteps(first.outer_steps))
+    };
     for mode in [Mode::Synchronous, Mode::Asynchronous { staleness: 4, reports: None }] {
         for &workers in workers {
-            measured.push(balance::measure(mode, workers, 5 * duration)?);
+            measured.push(balance::measure(mode, workers, extent(&measured))?);
         }
     }
+    for &workers in &workers[1..] {
+        measured.push(balance::measure_apart(workers, extent(&measured))?);
+    }
     println!(
-        "outer steps of {} pairs, mixture \"{}\"\n\n{}",
+        "{} outer steps of {} pairs, mixture \"{}\"\n\n{}",
+        measured[0].outer_steps,
         balance::PAIRS,
         balance::MIXTURE,
         balance::table(&measured).to_text().trim_end()

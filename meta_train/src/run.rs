@@ -138,6 +138,11 @@ impl Run {
                     "has a frozen optimizer but no checkpoint to go on from; start another run, or move it away";
                 return Err(Error::run_folder(folder.root(), problem));
             }
+            // A fresh start would cut the metrics and remove the snapshots of the lost checkpoints.
+            if !light::list(&folder.checkpoints())?.is_empty() {
+                let problem = "has light checkpoints but no full one; go on from the newest with --restart-unrolls";
+                return Err(Error::run_folder(folder.root(), problem));
+            }
             return Self::start(plan, folder, workers);
         }
         plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;

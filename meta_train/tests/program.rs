@@ -256,6 +256,9 @@ fn a_light_checkpoint_is_small_and_a_run_goes_on_from_it_in_place_and_anywhere()
         fs::remove_file(path).unwrap();
     }
     let learned = theta(&run);
+    fs::remove_file(run.join("learned.safetensors")).unwrap();
+    refused(&["resume", text(&run)], 2, &["no full one", "--restart-unrolls"]);
+    assert_eq!(outer_steps(&run), 80, "what the run has told is not cut");
     succeed(&["resume", text(&run), "--restart-unrolls", "--workers", "2"]);
     assert_eq!(outer_steps(&run), 80);
     assert_ne!(theta(&run), learned, "new inner runs say something else");

@@ -198,6 +198,7 @@ fn list_families() {
 }
 
 fn bench(seconds: f64) -> Result<()> {
+    anyhow::ensure!(seconds > 0.0, "--seconds is {seconds}, expected more than 0");
     let duration = Duration::try_from_secs_f64(seconds).context("--seconds")?;
     let workers: &[usize] = if worker_count(None) > 1 { &[1, 2] } else { &[1] };
     let mut measured = Vec::new();

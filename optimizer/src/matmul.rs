@@ -375,6 +375,15 @@ mod tests {
             matmul(&mut whole, Left::Plain(&turned), &a, dims, 1.0, Addend::Nothing);
             gram(&mut half, &a, [rows, cols], 1.0, Addend::Nothing);
             assert_eq!(half, whole, "{rows}×{cols}");
+            for processor in Processor::all() {
+                let (mut half, mut whole) = (vec![0.0; cols * cols], vec![0.0; cols * cols]);
+                for (product, part) in [(&mut half, Part::Lower), (&mut whole, Part::All)] {
+                    let factors = (Left::Transposed(&a), &a[..]);
+                    multiply(processor, product, factors, dims, (1.0, Addend::Nothing), part);
+                }
+                mirror(&mut half, cols);
+                assert_eq!(half, whole, "{processor:?} {rows}×{cols}");
+            }
             let mut turned = half.clone();
             transpose(&mut turned, &half, cols, cols);
             assert_eq!(half, turned, "{rows}×{cols}");

@@ -37,7 +37,7 @@ Exit codes: 0 done (also after an interruption that was saved), 1 failed, 2 wron
 pub enum Command {
     /// Start a run: meta-train, freeze, evaluate, report.
     ///
-    /// The run folder receives config.ron (resolved), environment.json, metrics.jsonl, checkpoints/,
+    /// The run folder receives config.ron (resolved), start.safetensors (where theta began), environment.json, metrics.jsonl, checkpoints/,
     /// events.out.tfevents.meta_train (for TensorBoard), initial.safetensors, learned.safetensors, trials.csv and
     /// report.html, which is written anew while the run goes on. Interrupt once (Ctrl-C or SIGTERM)
     /// to finish the outer step, write a checkpoint and leave; go on with `resume`.
@@ -63,10 +63,11 @@ pub enum Command {
     },
     /// Freeze the newest checkpoint of a run into a weights file.
     ///
-    /// The average of theta is frozen, and its native rate selected, in the same way as at the end of a run.
+    /// The average of theta is frozen, and its native rate selected, in the same way as at the end of a run. The run may be on
+    /// meanwhile: nothing in its folder is written to.
     Export {
-        /// The run folder.
-        run: PathBuf,
+        /// A run folder, or a light checkpoint (checkpoints/*.light.safetensors).
+        subject: PathBuf,
         /// The file to write; must not exist.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,

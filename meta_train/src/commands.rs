@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use velo_comparison::table::{Align, Table};
+use velo_meta_train::checkpoint::light::{self, Light};
 use velo_meta_train::closing::evaluation::{LEARNED, START, evaluate};
 use velo_meta_train::config::{Config, EvaluationConfig, Plan};
 use velo_meta_train::folder::RunFolder;
@@ -14,9 +15,8 @@ use velo_meta_train::population::Mode;
 use velo_meta_train::run::{Ended, Run};
 use velo_meta_train::throughput;
 use velo_meta_train::throughput::balance::{self, Balance, Extent};
-use velo_meta_train::{Error, closing, light};
+use velo_meta_train::{Error, closing};
 use velo_optimizer::LearnedWeights;
-use velo_tasks::TaskConfig;
 use velo_tasks::family::families;
 use velo_tasks::registry::named_tasks;
 
@@ -31,7 +31,7 @@ pub fn execute(command: Command) -> Result<()> {
             resume(&run, restart_unrolls, worker_count(workers))
         }
         Command::Resume { run, from: Some(file), workers, .. } => go_on_from(&run, &file, worker_count(workers)),
-        Command::Export { run, to, workers } => export(&run, &to, worker_count(workers)),
+        Command::Export { subject, to, workers } => export(&subject, &to, worker_count(workers)),
         Command::Evaluate { subject, seeds, steps, workers } => {
             evaluate_frozen(&subject, seeds, steps, worker_count(workers))
         }
@@ -56,13 +56,12 @@ fn worker_count(asked: Option<usize>) -> usize {
 
 fn run(args: RunArgs) -> Result<()> {
     let config = Config::read(&args.config, &args.overrides).map_err(Error::of_config_file)?;
-    let plan = config.clone().check().with_context(|| args.config.display().to_string())?;
-    let folder = RunFolder::create(&args.out.unwrap_or_else(|| default_folder(&args.config)), &config)?;
+    let plan = config.check().with_context(|| args.config.display().to_string())?;
+    let folder = RunFolder::create(&args.out.unwrap_or_else(|| default_folder(&args.config)), &plan)?;
     eprintln!("run folder: {}", folder.root().display());
     let interrupt = Interrupt::listen()?;
-    let (theta, tasks) = (plan.initial_theta.clone(), plan.evaluation_tasks.clone());
     let run = Run::start(plan, folder, worker_count(args.workers))?;
-    train_and_close(run, &theta, &tasks, worker_count(args.workers), &interrupt)
+    train_and_close(run, worker_count(args.workers), &interrupt)
 }
 
 /// `runs/<stem>`, or with the first number behind it that is free.
@@ -72,42 +71,46 @@ fn default_folder(config: &Path) -> PathBuf {
     (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from("runs").join(stem))
 }
 
-fn open(root: &Path) -> Result<(RunFolder, Plan)> {
-    let folder = RunFolder::open(root)?;
-    let config = Config::read(&folder.config(), &[]).map_err(Error::from)?;
-    let plan = config.check().with_context(|| folder.config().display().to_string())?;
-    Ok((folder, plan))
+/// What a folder says that it is to do.
+fn plan_of(folder: &RunFolder) -> Result<Plan> {
+    folder.plan().with_context(|| folder.config().display().to_string())
 }
 
 fn resume(root: &Path, restart_unrolls: bool, workers: usize) -> Result<()> {
-    let (folder, plan) = open(root)?;
+    let folder = RunFolder::open_to_go_on(root)?;
+    let plan = plan_of(&folder)?;
     let interrupt = Interrupt::listen()?;
-    let (theta, tasks) = (plan.initial_theta.clone(), plan.evaluation_tasks.clone());
-    let mut warn = |warning| eprintln!("warning: {warning}");
     let run = if restart_unrolls {
         Run::restart_unrolls(plan, folder, workers, &mut warn)?
     } else {
         Run::resume(plan, folder, workers, &mut warn)?
     };
     eprintln!("resuming after outer step {}", run.totals().generation);
-    train_and_close(run, &theta, &tasks, workers, &interrupt)
+    train_and_close(run, workers, &interrupt)
 }
 
 fn go_on_from(root: &Path, file: &Path, workers: usize) -> Result<()> {
     let light = light::read(file)?;
-    let plan = light.config.clone().check().with_context(|| file.display().to_string())?;
-    let folder = RunFolder::create(root, &plan.config)?;
+    let plan = plan_of_light(file, &light)?;
+    let folder = RunFolder::create_from(root, &plan, (file, &light))?;
     let interrupt = Interrupt::listen()?;
-    let (theta, tasks) = (plan.initial_theta.clone(), plan.evaluation_tasks.clone());
     eprintln!("going on after outer step {}, with new inner runs", light.totals.generation);
     let run = Run::from_light(plan, folder, workers, light)?;
-    train_and_close(run, &theta, &tasks, workers, &interrupt)
+    train_and_close(run, workers, &interrupt)
+}
+
+fn plan_of_light(file: &Path, light: &Light) -> Result<Plan> {
+    light.config.clone().check_from(light.start.clone()).with_context(|| file.display().to_string())
+}
+
+fn warn(warning: String) {
+    eprintln!("warning: {warning}");
 }
 
 fn watch(root: &Path, every: f64) -> Result<()> {
     let pause = Duration::try_from_secs_f64(every).context("--every")?;
-    let (folder, plan) = open(root)?;
-    let total = plan.config.budget.outer_steps;
+    let folder = RunFolder::open(root)?;
+    let total = Config::read(&folder.config(), &[]).map_err(Error::from)?.budget.outer_steps;
     loop {
         let records = metrics::read_so_far(&folder.metrics())?;
         let picture = watch::picture(&records, total);
@@ -138,13 +141,7 @@ fn compare(roots: &[PathBuf], to: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn train_and_close(
-    mut run: Run,
-    initial_theta: &[f32],
-    tasks: &[TaskConfig],
-    workers: usize,
-    interrupt: &Interrupt,
-) -> Result<()> {
+fn train_and_close(mut run: Run, workers: usize, interrupt: &Interrupt) -> Result<()> {
     let ended = run.train(interrupt.requested())?;
     if ended == Ended::Interrupted {
         let (root, generation) = (run.folder().root().display().to_string(), run.totals().generation);
@@ -152,26 +149,38 @@ fn train_and_close(
         return Ok(());
     }
     interrupt.nothing_to_lose();
-    print!("{}", closing::close(&run, initial_theta, tasks, workers)?);
+    print!("{}", closing::close(&run, workers)?);
     Ok(())
 }
 
-fn export(root: &Path, to: &Path, workers: usize) -> Result<()> {
+/// Reads light checkpoints only, so that a run may be on meanwhile.
+fn export(subject: &Path, to: &Path, workers: usize) -> Result<()> {
     if to.exists() {
         return Err(Error::run_folder(to, "already exists; nothing was overwritten").into());
     }
-    let (folder, plan) = open(root)?;
-    let run = Run::resume(plan, folder, 1, &mut |warning| eprintln!("warning: {warning}"))?;
-    let weights = closing::freeze(&run, run.learner().average(), workers)?;
+    let (file, light) = if subject.is_dir() {
+        let checkpoints = RunFolder::open(subject)?.checkpoints();
+        let newest = light::newest(&checkpoints, &mut warn)?;
+        newest.ok_or_else(|| Error::run_folder(subject, "has no checkpoint to freeze yet"))?
+    } else {
+        (subject.to_owned(), light::read(subject)?)
+    };
+    let plan = plan_of_light(&file, &light)?;
+    let weights = closing::freeze(&plan.config, &plan.setting, &light.state.average, workers)?;
+    let weights = closing::trained(weights, &plan.config, light.totals);
     weights.save(to)?;
-    println!("{}: {} after {} outer steps", to.display(), weights.architecture().name(), run.totals().generation);
+    println!("{}: {} after {} outer steps", to.display(), weights.architecture().name(), light.totals.generation);
     Ok(())
 }
 
 fn evaluate_frozen(subject: &Path, seeds: Option<u64>, steps: Option<u64>, workers: usize) -> Result<()> {
     let (config, frozen) = if subject.is_dir() {
-        let (folder, plan) = open(subject)?;
-        (plan.config, vec![(LEARNED, folder.learned()), (START, folder.initial())])
+        let folder = RunFolder::open(subject)?;
+        if !folder.learned().exists() {
+            let problem = "has no frozen optimizer yet; let it end, or freeze a checkpoint with `meta_train export`";
+            return Err(Error::run_folder(subject, problem).into());
+        }
+        (plan_of(&folder)?.config, vec![(LEARNED, folder.learned()), (START, folder.initial())])
     } else {
         (Config::default(), vec![(LEARNED, subject.to_owned())])
     };

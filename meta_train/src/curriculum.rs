@@ -84,6 +84,10 @@ pub fn stages(config: &Config) -> Result<Vec<Stage>, Error> {
     for (number, stage) in configured.iter().enumerate() {
         let first = boundary(done);
         done += stage.share;
+        if boundary(done) == first {
+            let expected = format!("a share that makes at least one of {} outer steps", config.budget.outer_steps);
+            return Err(in_stage(Error::config("share", stage.share, expected), number, configured.len()));
+        }
         let checked = checked(config, stage, first, boundary(done));
         stages.push(checked.map_err(|error| in_stage(error, number, configured.len()))?);
     }
@@ -212,6 +216,14 @@ mod tests {
         assert_eq!((rate(0), rate(100), rate(300)), (1.0, 0.5, 1.0));
         assert!((rate(200) - 0.3).abs() < 1e-6);
         assert!((rate(299) - 0.1).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_stage_that_would_be_skipped_is_refused() {
+        let mut config = three_stages();
+        config.stages[1].share = 1e-3;
+        let error = config.check().map(|_| ()).unwrap_err().to_string();
+        assert_eq!(error, "stages[1].share is 0.001, expected a share that makes at least one of 400 outer steps");
     }
 
     #[test]

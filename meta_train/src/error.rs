@@ -33,6 +33,30 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A run that cannot go on.
+    #[error("{}: {problem}", path.display())]
+    RunFailed {
+        /// The run folder.
+        path: PathBuf,
+        /// What happened and what to do.
+        problem: String,
+    },
+    /// A file of a run whose contents are not what was written.
+    #[error("{}: {problem}", path.display())]
+    DamagedFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A checkpoint of a run that was configured in another way.
+    #[error("{}: was written under another configuration; differing: {}", path.display(), differing.join(", "))]
+    OtherConfiguration {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The differing fields with both values.
+        differing: Vec<String>,
+    },
     /// A checkpoint that cannot be continued from.
     #[error("{}: {problem}", path.display())]
     Checkpoint {
@@ -76,6 +100,7 @@ impl Error {
             self,
             Self::Config { .. }
                 | Self::RunFolder { .. }
+                | Self::OtherConfiguration { .. }
                 | Self::Tasks(velo_tasks::Error::UnknownName { .. } | velo_tasks::Error::InvalidField { .. })
                 | Self::ConfigFile { .. }
                 | Self::Optimizer(
@@ -105,6 +130,14 @@ impl Error {
     /// Shorthand for [`Error::RunFolder`].
     pub fn run_folder(path: &Path, problem: impl Into<String>) -> Self {
         Self::RunFolder { path: path.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn run_failed(path: &Path, problem: impl Into<String>) -> Self {
+        Self::RunFailed { path: path.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn damaged_file(path: &Path, problem: impl Into<String>) -> Self {
+        Self::DamagedFile { path: path.into(), problem: problem.into() }
     }
 
     pub(crate) fn checkpoint(path: &Path, problem: impl Into<String>) -> Self {

@@ -39,6 +39,17 @@ impl MixtureSource {
         }
     }
 
+    /// The same without the need for a file.
+    ///
+    /// # Errors
+    /// [`Error::Tasks`] for a file that is no mixture.
+    pub fn inlined(self) -> Result<Self, Error> {
+        match self {
+            Self::File(path) => Ok(Self::Inline(Box::new(MixtureConfig::read(&path)?))),
+            other => Ok(other),
+        }
+    }
+
     /// Families with weights, without budgets and disguises.
     pub fn families(components: &[Component]) -> Self {
         Self::Inline(Box::new(MixtureConfig { families: components.to_vec(), ..MixtureConfig::default() }))

@@ -4,17 +4,22 @@
 //! after the step:
 //!
 //! ```text
-//! blown up:  meta-loss not finite, or above both usual + 2 and worst - 0.5     usual ← 0.9 usual + 0.1 meta-loss
+//! blown up:  meta-loss not finite, or above min( max(usual + 2, worst - 0.5), usual + 0.9 (worst - usual) )
 //!            an entry of theta not finite, or ‖θ‖ above 100 (1 + ‖θ at the last good generation‖)
+//! usual ← 0.9 usual + 0.1 meta-loss
 //! ```
 //!
 //! `worst` is the score of a diverged run: a meta-loss that near to it says that almost all runs of the generation
-//! fail, which neither a hard draw of tasks nor a change of stage explains.
+//! fail, which neither a hard draw of tasks nor a change of stage explains. Where the usual meta-loss is near it already, nine
+//! tenths of what is left are the bound.
 //!
-//! The last good generation is the newest theta whose meta-loss was in bounds. A rollback restores it with the
-//! state of the outer optimizer; the unrolls, which a bad theta has spoilt, start new episodes. All of it follows
+//! The last good generation is the newest theta of which a meta-loss in bounds has been heard: the reports of workers that do
+//! not wait for each other are about older ones, so that a theta waits here until reports about it, or about a newer one, are in.
+//! A rollback restores it with the state of the outer optimizer; the unrolls, which a bad theta has spoilt, start new episodes. All of it follows
 //! from what the population reported, so it is the same on any number of workers, and after a resume, for which
 //! checkpoints hold the guard. A run that blows up again and again ends with an error that says so.
+
+use std::collections::VecDeque;
 
 use crate::learner::{Learner, LearnerState};
 
@@ -23,6 +28,9 @@ const LARGEST_RISE: f32 = 2.0;
 
 /// A mean score that near to the worst one says that almost all runs fail.
 const NEAR_WORST: f32 = 0.5;
+
+/// Share of the way from the usual to the worst score beyond which, however short the way, something has happened.
+const MOST_OF_THE_WAY: f32 = 0.9;
 
 /// Growth of theta's norm since the last good generation that no ordinary step explains.
 const LARGEST_GROWTH: f64 = 100.0;
@@ -37,14 +45,29 @@ pub const MOST_ROLLBACKS: u32 = 10;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Guard {
     good: Option<LearnerState>,
+    /// Newer generations that no report has been about so far, oldest first.
+    unheard: VecDeque<(u64, LearnerState)>,
     usual_meta_loss: Option<f32>,
     rollbacks: u32,
+}
+
+/// What was heard about a generation of theta.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heard {
+    /// Outer steps that had made theta.
+    pub generation: u64,
+    /// The oldest theta among those that the reports are about.
+    pub oldest: u64,
+    /// Mean meta-loss of the reports; none when no run said anything.
+    pub meta_loss: Option<f32>,
+    /// The score of a diverged run.
+    pub worst: f32,
 }
 
 impl Guard {
     /// A guard as a checkpoint holds it.
     pub fn restored(good: Option<LearnerState>, usual_meta_loss: Option<f32>, rollbacks: u32) -> Self {
-        Self { good, usual_meta_loss, rollbacks }
+        Self { good, unheard: VecDeque::new(), usual_meta_loss, rollbacks }
     }
 
     /// The last good generation, if there was one.
@@ -62,22 +85,28 @@ impl Guard {
         self.rollbacks
     }
 
-    /// Judges the meta-loss of the theta in `before`, a copy from before its step: in bounds it becomes the last
-    /// good generation, otherwise the reason is returned. A generation in which no run reached its end may have
-    /// no meta-loss to judge. `worst` is the score of a diverged run.
+    /// Judges the meta-loss of theta in `before`, a copy from before its step. In bounds, the newest theta that it says
+    /// something about becomes the last good generation, otherwise the reason is returned. A generation in which no run reached
+    /// its end may have no meta-loss to judge.
     ///
     /// # Errors
     /// What is out of bounds.
-    pub fn judge_meta_loss(&mut self, before: LearnerState, meta_loss: Option<f32>, worst: f32) -> Result<(), String> {
-        if let Some(meta_loss) = meta_loss {
-            let usual = self.usual_meta_loss;
-            let bound = usual.map_or(f32::INFINITY, |usual| (usual + LARGEST_RISE).max(worst - NEAR_WORST));
-            if !meta_loss.is_finite() || meta_loss > bound {
-                return Err(format!("the meta-loss is {meta_loss}, expected a finite number up to {bound}"));
-            }
-            self.usual_meta_loss = Some(usual.map_or(meta_loss, |usual| usual + NEWEST * (meta_loss - usual)));
+    pub fn judge_meta_loss(&mut self, before: LearnerState, heard: Heard) -> Result<(), String> {
+        let Some(meta_loss) = heard.meta_loss else {
+            // There is nothing but the start to go back to then.
+            self.good.get_or_insert(before);
+            return Ok(());
+        };
+        let usual = self.usual_meta_loss;
+        let bound = usual.map_or(f32::INFINITY, |usual| bound(usual, heard.worst));
+        if !meta_loss.is_finite() || meta_loss > bound {
+            return Err(format!("the meta-loss is {meta_loss}, expected a finite number up to {bound}"));
         }
-        self.good = Some(before);
+        self.usual_meta_loss = Some(usual.map_or(meta_loss, |usual| usual + NEWEST * (meta_loss - usual)));
+        self.unheard.push_back((heard.generation, before));
+        while self.unheard.front().is_some_and(|(generation, _)| *generation <= heard.oldest) {
+            self.good = self.unheard.pop_front().map(|(_, state)| state);
+        }
         Ok(())
     }
 
@@ -104,6 +133,7 @@ impl Guard {
         self.rollbacks += 1;
         // What is usual may have changed for good; the next generation says it anew.
         self.usual_meta_loss = None;
+        self.unheard.clear();
         match &self.good {
             Some(good) if self.rollbacks <= MOST_ROLLBACKS => {
                 let generation = learner.generation();
@@ -113,6 +143,10 @@ impl Guard {
             _ => Ok(false),
         }
     }
+}
+
+fn bound(usual: f32, worst: f32) -> f32 {
+    (usual + LARGEST_RISE).max(worst - NEAR_WORST).min(usual + MOST_OF_THE_WAY * (worst - usual))
 }
 
 fn norm(values: &[f32]) -> f64 {
@@ -127,29 +161,61 @@ mod tests {
         LearnerState { theta: vec![value; 4], average: vec![value; 4], scales: Vec::new(), outer: Vec::new() }
     }
 
+    /// Reports about theta itself.
+    fn heard(generation: u64, meta_loss: impl Into<Option<f32>>) -> Heard {
+        Heard { generation, oldest: generation, meta_loss: meta_loss.into(), worst: 1.0 }
+    }
+
     #[test]
     fn a_meta_loss_far_above_the_usual_and_near_the_worst_is_a_blow_up_and_leaves_the_last_good_generation() {
         let mut guard = Guard::default();
-        guard.judge_meta_loss(state(1.0), Some(-2.0), 1.0).unwrap();
-        guard.judge_meta_loss(state(2.0), Some(0.4), 1.0).expect("a hard draw, but half a nat from the worst");
-        let problem = guard.judge_meta_loss(state(3.0), Some(0.75), 1.0).unwrap_err();
+        guard.judge_meta_loss(state(1.0), heard(0, -2.0)).unwrap();
+        guard.judge_meta_loss(state(2.0), heard(1, 0.4)).expect("a hard draw, but half a nat from the worst");
+        let problem = guard.judge_meta_loss(state(3.0), heard(2, 0.75)).unwrap_err();
         assert!(problem.contains("0.75") && problem.contains("0.5"), "{problem}");
-        assert!(guard.judge_meta_loss(state(3.0), Some(f32::NAN), 1.0).is_err());
+        assert!(guard.judge_meta_loss(state(3.0), heard(2, f32::NAN)).is_err());
         assert_eq!(guard.good(), Some(&state(2.0)));
     }
 
     #[test]
-    fn a_generation_without_a_meta_loss_changes_nothing_about_what_is_usual() {
+    fn a_usual_meta_loss_near_the_worst_leaves_room_for_a_blow_up() {
         let mut guard = Guard::default();
-        guard.judge_meta_loss(state(1.0), Some(-2.0), 1.0).unwrap();
-        guard.judge_meta_loss(state(2.0), None, 1.0).unwrap();
+        guard.judge_meta_loss(state(1.0), heard(0, 0.5)).unwrap();
+        guard.judge_meta_loss(state(2.0), heard(1, 0.9)).unwrap();
+        assert!(guard.judge_meta_loss(state(3.0), heard(2, 0.999)).is_err());
+        let mut guard = Guard::default();
+        guard.judge_meta_loss(state(1.0), heard(0, 1.0)).unwrap();
+        guard.judge_meta_loss(state(2.0), heard(1, 1.0)).expect("it cannot get worse than it was from the start");
+    }
+
+    #[test]
+    fn a_generation_without_a_meta_loss_changes_nothing_except_that_a_start_is_better_than_nothing() {
+        let mut guard = Guard::default();
+        guard.judge_meta_loss(state(1.0), heard(0, None)).unwrap();
+        assert_eq!((guard.usual_meta_loss(), guard.good()), (None, Some(&state(1.0))));
+        guard.judge_meta_loss(state(2.0), heard(1, -2.0)).unwrap();
+        guard.judge_meta_loss(state(3.0), heard(2, None)).unwrap();
         assert_eq!((guard.usual_meta_loss(), guard.good()), (Some(-2.0), Some(&state(2.0))));
+    }
+
+    #[test]
+    fn a_theta_is_not_good_before_reports_about_it_are_in() {
+        let mut guard = Guard::default();
+        let mut judge = |generation, oldest| {
+            let heard = Heard { oldest, ..heard(generation, -1.0) };
+            guard.judge_meta_loss(state(generation as f32), heard).unwrap();
+            guard.good().map(|good| good.theta[0])
+        };
+        assert_eq!(judge(5, 3), None);
+        assert_eq!(judge(6, 5), Some(5.0));
+        assert_eq!(judge(7, 5), Some(5.0));
+        assert_eq!(judge(8, 8), Some(8.0));
     }
 
     #[test]
     fn theta_may_grow_but_neither_explode_nor_cease_to_be_numbers() {
         let mut guard = Guard::default();
-        guard.judge_meta_loss(state(1.0), Some(0.0), 1.0).unwrap();
+        guard.judge_meta_loss(state(1.0), heard(0, 0.0)).unwrap();
         guard.judge_theta(&[20.0; 4]).unwrap();
         for value in [1e3, f32::NAN, f32::INFINITY] {
             assert!(guard.judge_theta(&[value, 1.0, 1.0, 1.0]).is_err(), "{value}");

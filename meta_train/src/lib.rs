@@ -16,7 +16,8 @@
 //!   learner then.
 //! * [`learner`]: merges contributions, owns theta.
 //! * [`guard`]: notices when theta blows up, and rolls it back.
-//! * [`folder`], [`checkpoint`], [`run`]: what lies where; the whole run, resumable to the bit; [`light`]: what was learned, in kilobytes.
+//! * [`folder`], [`checkpoint`], [`run`]: what lies where; the whole run, resumable to the bit;
+//!   [`checkpoint::light`]: what was learned, in kilobytes.
 //! * [`validation`]: snapshots judged while the run trains, and which of them is frozen.
 //! * [`closing`]: native rate, freezing, evaluation on real data, report.
 //! * [`throughput`]: inner steps per second, and where the time goes.
@@ -37,7 +38,6 @@ pub mod families;
 pub mod folder;
 pub mod guard;
 pub mod learner;
-pub mod light;
 pub mod noise;
 pub mod objective;
 pub mod observe;

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use support::{bowl_plan, small_config};
 use velo_meta_train::Error;
+use velo_meta_train::checkpoint::{self, light};
 use velo_meta_train::clock::Clock;
 use velo_meta_train::closing::report;
 use velo_meta_train::config::{Config, Plan};
 use velo_meta_train::curriculum::StageConfig;
 use velo_meta_train::folder::RunFolder;
-use velo_meta_train::light;
 use velo_meta_train::observe::metrics::{self, Record};
 use velo_meta_train::population::Mode;
 use velo_meta_train::run::{Ended, Run};
@@ -25,7 +25,7 @@ use velo_tasks::{Batch, Metrics, Split, Task};
 const MODES: [Mode; 2] = [Mode::Synchronous, Mode::Asynchronous { staleness: 2, reports: None }];
 
 fn start(plan: Plan, root: &Path) -> Run {
-    let folder = RunFolder::create(root, &plan.config).unwrap();
+    let folder = RunFolder::create(root, &plan).unwrap();
     Run::start(plan, folder, 2).unwrap()
 }
 
@@ -189,4 +189,50 @@ fn after_a_restart_of_unrolls_particles_end_one_after_another_as_at_the_start_of
     };
     let horizons: Vec<u64> = light.particles(6).into_iter().map(horizon).collect();
     assert_eq!(horizons, [50, 150, 250, 350, 450, 550]);
+}
+
+#[test]
+fn a_run_that_was_to_go_on_elsewhere_and_was_killed_at_once_has_its_light_checkpoint_to_go_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = start(bowl_plan(small_config(), None), &folder.path().join("run"));
+    train(&mut run).0.unwrap();
+    let file = light::list(&run.folder().checkpoints()).unwrap().remove(0);
+    let found = light::read(&file).unwrap();
+    let plan = found.config.clone().check_from(found.start.clone()).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    drop(RunFolder::create_from(&elsewhere, &plan, (&file, &found)).unwrap());
+    let again = RunFolder::open_to_go_on(&elsewhere).unwrap();
+    let plan = || bowl_plan(again.plan().unwrap().config, None);
+    let error = Run::resume(plan(), again.clone(), 1, &mut |_| ()).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("--restart-unrolls"), "not from the start: {error}");
+    let run = Run::restart_unrolls(plan(), again.clone(), 1, &mut |warning| panic!("{warning}")).unwrap();
+    assert_eq!(run.totals().generation, 12);
+    assert_eq!(run.learner().theta(), found.state.theta);
+}
+
+#[test]
+fn lost_metrics_are_told_and_a_damaged_checkpoint_does_not_take_the_place_of_a_good_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("run");
+    let mut config = small_config();
+    (config.checkpoints.every, config.checkpoints.keep) = (4, 2);
+    let mut run = start(bowl_plan(config.clone(), None), &root);
+    train(&mut run).0.unwrap();
+    drop(run);
+    let [newest, before] = checkpoint::list(&root.join("checkpoints")).unwrap().try_into().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    fs::write(root.join("metrics.jsonl"), "").unwrap();
+    let mut warnings = Vec::new();
+    let plan = bowl_plan(config, None);
+    let again = RunFolder::open_to_go_on(&root).unwrap();
+    let mut run = Run::resume(plan, again, 1, &mut |warning| warnings.push(warning)).unwrap();
+    assert_eq!(run.totals().generation, 8);
+    assert!(warnings[0].contains("going back to the previous one"), "{warnings:?}");
+    assert!(warnings[1].contains("metrics.jsonl: lines from before the checkpoint were lost"), "{warnings:?}");
+    assert_eq!(checkpoint::list(&root.join("checkpoints")).unwrap(), [before]);
+    let (ended, records) = train(&mut run);
+    assert_eq!((ended.unwrap(), records.len()), (Ended::Finished, 4));
+    assert_eq!(checkpoint::list(&root.join("checkpoints")).unwrap().len(), 2);
 }

@@ -9,11 +9,16 @@ use std::sync::Arc;
 use support::{bowl_plan, small_config};
 use velo_meta_train::config::Config;
 use velo_meta_train::estimator::{Method, Position};
-use velo_meta_train::guard::{Guard, MOST_ROLLBACKS};
+use velo_meta_train::guard::{Guard, Heard, MOST_ROLLBACKS};
 use velo_meta_train::population::{Population, Synchronous};
 use velo_meta_train::run::new_learner;
 use velo_meta_train::unroll::{Particle, SegmentGap, WindowReport};
 use window::next_window;
+
+/// A meta-loss of the first generation.
+fn heard(meta_loss: f32) -> Heard {
+    Heard { generation: 0, oldest: 0, meta_loss: Some(meta_loss), worst: 1.0 }
+}
 
 /// Theta after `small_config`'s outer steps, as bits, and the number of lost particles.
 fn train(config: Config, workers: usize, fuse_every: Option<u64>) -> (Vec<u32>, usize) {
@@ -73,16 +78,16 @@ fn a_blow_up_is_rolled_back_to_the_last_good_generation_and_training_goes_on_fro
     let mut guard = Guard::default();
     let start = learner.state();
     learner.step(&[report(0, 0.3)], &plan.setting).unwrap();
-    guard.judge_meta_loss(start, Some(-2.0), 1.0).unwrap();
+    guard.judge_meta_loss(start, heard(-2.0)).unwrap();
     let good = learner.state();
-    guard.judge_meta_loss(good.clone(), Some(-2.0), 1.0).unwrap();
+    guard.judge_meta_loss(good.clone(), heard(-2.0)).unwrap();
     for _ in 0..3 {
         let before = learner.state();
         learner.step(&[report(0, 0.3)], &plan.setting).unwrap();
-        assert!(guard.judge_meta_loss(before, Some(0.9), 1.0).is_err());
+        assert!(guard.judge_meta_loss(before, heard(0.9)).is_err());
         assert!(guard.roll_back(&mut learner).unwrap());
         assert_eq!(learner.state(), good);
-        guard.judge_meta_loss(learner.state(), Some(-2.0), 1.0).unwrap();
+        guard.judge_meta_loss(learner.state(), heard(-2.0)).unwrap();
     }
     assert_eq!(learner.generation(), 4, "the clock of perturbations goes on");
 }
@@ -92,7 +97,7 @@ fn a_run_that_blows_up_again_and_again_gives_up() {
     let plan = bowl_plan(small_config(), None);
     let mut learner = new_learner(&plan).unwrap();
     let mut guard = Guard::default();
-    guard.judge_meta_loss(learner.state(), Some(-2.0), 1.0).unwrap();
+    guard.judge_meta_loss(learner.state(), heard(-2.0)).unwrap();
     let rolled_back = (0..20).take_while(|_| guard.roll_back(&mut learner).unwrap()).count();
     assert_eq!(rolled_back, MOST_ROLLBACKS as usize);
 }

@@ -228,12 +228,20 @@ fn a_damaged_checkpoint_is_passed_over_with_a_warning_for_the_one_before() {
     for path in checkpoints(&run) {
         fs::write(&path, "not a checkpoint").unwrap();
     }
+    let output = finished(&mut program(&["resume", text(&run)]));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("00000077.safetensors: the checkpoint is damaged"), "{message}");
+    assert!(message.contains("error: ") && message.contains("--restart-unrolls"), "{message}");
+    for path in checkpoints_of_kind(&run, true) {
+        fs::write(&path, "not a checkpoint").unwrap();
+    }
     let exported = folder.path().join("x.safetensors");
     let output = finished(&mut program(&["export", text(&run), "--to", text(&exported)]));
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(
-        message.contains("error: ") && message.contains("00000077.safetensors: the checkpoint is damaged"),
+        message.contains("error: ") && message.contains("light.safetensors: the checkpoint is damaged"),
         "{message}"
     );
     assert!(!exported.exists());
@@ -257,7 +265,7 @@ fn a_light_checkpoint_is_small_and_a_run_goes_on_from_it_in_place_and_anywhere()
     }
     let learned = theta(&run);
     fs::remove_file(run.join("learned.safetensors")).unwrap();
-    refused(&["resume", text(&run)], 2, &["no full one", "--restart-unrolls"]);
+    refused(&["resume", text(&run)], 2, &["no full one that can be read", "--restart-unrolls"]);
     assert_eq!(outer_steps(&run), 80, "what the run has told is not cut");
     succeed(&["resume", text(&run), "--restart-unrolls", "--workers", "2"]);
     assert_eq!(outer_steps(&run), 80);
@@ -292,15 +300,22 @@ fn a_checkpoint_that_finds_no_room_leaves_the_last_good_one_from_which_the_run_e
     child.kill().unwrap();
     child.wait().unwrap();
     let survivors = checkpoints(&run);
-    // Files may grow to 256 blocks: enough for metrics and what was learned, not for a population.
-    let limited = "trap '' XFSZ; ulimit -f 256; exec \"$0\" resume \"$1\"";
-    let script = ["-c", limited, env!("CARGO_BIN_EXE_meta_train"), text(&run)];
-    let output = Command::new("sh").args(script).output().unwrap();
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("warning: no checkpoint was written: "), "{message}");
+    let limited = |blocks: u32| {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" resume \"$1\"");
+        let output = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_meta_train"), text(&run)]).output();
+        let output = output.unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("warning: no checkpoint was written: "), "{message}");
+        assert_eq!(checkpoints(&run), survivors);
+        message
+    };
+    // Not even metrics fit into 32 blocks; 256 are enough for them and for what was learned, not for a population.
+    let message = limited(32);
+    assert_eq!(message.matches("waits in memory for room on the disk").count(), 1, "said once: {message}");
+    assert_eq!(fs::read(run.join("metrics.jsonl")).unwrap().last(), Some(&b'\n'), "no line is cut");
+    let message = limited(256);
     assert!(message.contains("error: ") && message.contains("checkpoints/00000080.safetensors"), "{message}");
-    assert_eq!(checkpoints(&run), survivors);
     succeed(&["resume", text(&run)]);
     assert_same_outcome(&run, &reference);
 }
@@ -331,10 +346,78 @@ fn a_configuration_changed_under_a_run_is_refused_with_the_differing_fields() {
     let config = fs::read_to_string(run.join("config.ron")).unwrap();
     assert!(config.contains("sigma: 0.02"), "{config}");
     fs::write(run.join("config.ron"), config.replace("sigma: 0.02", "sigma: 0.05")).unwrap();
-    let output = finished(&mut program(&["resume", text(&run)]));
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("under another configuration; differing: estimator.sigma (0.02"), "{message}");
+    refused(&["resume", text(&run)], 2, &["under another configuration; differing: estimator.sigma (0.02"]);
+}
+
+/// Every file of a run with its contents.
+fn contents(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(run).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(contents(&path)),
+            false => found.push((path.clone(), fs::read(path).unwrap())),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_run_in_use_is_read_but_not_resumed_by_a_second_process_and_export_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, frozen) = (folder.path().join("run"), folder.path().join("frozen.safetensors"));
+    let mut child = start(&training_arguments(&run, "1"));
+    assert!(wait_for(&mut child, &run, 20), "the run is too short to be looked at");
+    refused(&["resume", text(&run)], 2, &["is in use by another meta_train"]);
+    refused(&["evaluate", text(&run)], 2, &["has no frozen optimizer yet", "export"]);
+    succeed(&["watch", text(&run)]);
+    succeed(&["export", text(&run), "--to", text(&frozen)]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_file(&frozen).unwrap();
+    let before = contents(&run);
+    succeed(&["export", text(&run), "--to", text(&frozen)]);
+    assert!(contents(&run) == before, "a file of the run was touched");
+    let newest = checkpoints_of_kind(&run, true).pop().unwrap();
+    let again = folder.path().join("again.safetensors");
+    succeed(&["export", text(&newest), "--to", text(&again)]);
+    assert_eq!(fs::read(&frozen).unwrap(), fs::read(&again).unwrap(), "the file alone says the same");
+    let provenance = LearnedWeights::load(&frozen).unwrap().provenance().to_owned();
+    assert!(provenance["training_run"].contains("outer steps"), "{provenance:?}");
+}
+
+#[test]
+fn a_run_needs_no_file_outside_its_folder_once_it_has_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, run) = (folder.path().join("first"), folder.path().join("run"));
+    train(&first, "2");
+    let (weights, mixture) = (folder.path().join("start.safetensors"), folder.path().join("mixture.ron"));
+    fs::copy(first.join("learned.safetensors"), &weights).unwrap();
+    fs::write(&mixture, "(families: [(family: \"mlp_teacher\", weight: 1.0)])").unwrap();
+    let mut arguments = training_arguments(&run, "2");
+    let start = format!("start=Frozen({:?})", text(&weights));
+    let mixture_file = format!("mixture=File({:?})", text(&mixture));
+    for set in [&start, "stages=[]", "families=[]", &mixture_file] {
+        arguments.extend(["--set".to_owned(), set.to_owned()]);
+    }
+    let mut child = self::start(&arguments);
+    assert!(wait_for(&mut child, &run, 20), "the run is too short to be interrupted");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for gone in [&weights, &mixture] {
+        fs::remove_file(gone).unwrap();
+    }
+    let moved = folder.path().join("moved");
+    fs::rename(&run, &moved).unwrap();
+    succeed(&["resume", text(&moved)]);
+    assert_eq!(outer_steps(&moved), 80);
+    let newest = checkpoints_of_kind(&moved, true).pop().unwrap();
+    let anywhere = folder.path().join("anywhere");
+    succeed(&["resume", text(&anywhere), "--from", text(&newest)]);
+    let start = |run: &Path| LearnedWeights::load(run.join("initial.safetensors")).unwrap().theta().to_vec();
+    assert_eq!(start(&anywhere), start(&moved));
+    assert_eq!(start(&moved), LearnedWeights::load(first.join("learned.safetensors")).unwrap().theta());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use velo_meta_train::config::{BudgetConfig, CheckpointConfig, Config, EstimatorC
 use velo_meta_train::folder::RunFolder;
 use velo_meta_train::run::{Ended, Run};
 use velo_meta_train::truncation::Truncation;
-use velo_meta_train::validation::{Choice, ValidationConfig, ranked};
+use velo_meta_train::validation::{Choice, Chosen, ValidationConfig, Validator, ranked};
 
 fn plan() -> Plan {
     let validation = ValidationConfig {
@@ -40,7 +40,7 @@ fn finish(mut run: Run) -> Choice {
 
 fn start(root: &Path, workers: usize) -> Run {
     let plan = plan();
-    let folder = RunFolder::create(root, &plan.config).unwrap();
+    let folder = RunFolder::create(root, &plan).unwrap();
     Run::start(plan, folder, workers).unwrap()
 }
 
@@ -88,4 +88,22 @@ fn the_choice_does_not_depend_on_workers_or_on_interruptions() {
         assert_eq!(choice.candidates, expected.candidates);
         assert_eq!(choice.theta, expected.theta);
     }
+}
+
+#[test]
+fn a_choice_that_is_interrupted_is_made_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan();
+    let begin = || {
+        let config = plan.config.validation.as_ref().unwrap();
+        Validator::start(folder.path().to_owned(), config, &plan.setting.architecture, 0).unwrap()
+    };
+    let nothing = begin().choose(1, &AtomicBool::new(false)).unwrap();
+    assert!(matches!(nothing, Chosen::Nothing), "no snapshot, no choice: {nothing:?}");
+    let validator = begin();
+    validator.take(0, &plan.initial_theta).unwrap();
+    let interrupted = validator.choose(1, &AtomicBool::new(true)).unwrap();
+    assert!(matches!(interrupted, Chosen::Interrupted), "{interrupted:?}");
+    let Chosen::Snapshot(choice) = begin().choose(2, &AtomicBool::new(false)).unwrap() else { panic!("no choice") };
+    assert_eq!((choice.standing.generation, choice.theta), (0, plan.initial_theta.clone()));
 }

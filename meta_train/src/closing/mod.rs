@@ -5,11 +5,14 @@ pub(crate) mod parallel;
 pub mod report;
 pub mod selection;
 
+use velo_comparison::fingerprint;
 use velo_optimizer::{LearnedOptimizer, LearnedWeights, Optimizer};
-use velo_tasks::TaskConfig;
 
 use crate::Error;
+use crate::checkpoint::{Totals, identity};
+use crate::config::Config;
 use crate::run::Run;
+use crate::unroll::Setting;
 use selection::Rate;
 
 /// Freezes the learned rule and its untrained start, compares them, writes everything into the run folder, and
@@ -17,17 +20,23 @@ use selection::Rate;
 ///
 /// # Errors
 /// When a run of the selection or comparison cannot be made, or a file cannot be written.
-pub fn close(run: &Run, initial_theta: &[f32], tasks: &[TaskConfig], workers: usize) -> Result<String, Error> {
-    let folder = run.folder();
-    let initial = freeze(run, initial_theta, workers)?.with_provenance("provenance", run.config().start.description());
-    initial.save(folder.initial())?;
-    let learned = freeze(run, run.best_theta(), workers)?;
+pub fn close(run: &Run, workers: usize) -> Result<String, Error> {
+    let (folder, config, tasks) = (run.folder(), run.config(), run.evaluation_tasks());
+    freeze(config, run.setting(), run.initial_theta(), workers)?
+        .with_provenance("provenance", config.start.description())
+        .save(folder.initial())?;
+    let learned = freeze(config, run.setting(), run.best_theta(), workers)?;
+    let learned = match run.choice() {
+        Some(choice) => trained(learned, config, run.totals())
+            .with_provenance("frozen_after", format!("outer step {}", choice.standing.generation))
+            .with_provenance("validation", format!("on fresh seeds, {}", choice.standing)),
+        None => trained(learned, config, run.totals()),
+    };
     learned.save(folder.learned())?;
     let mut text = String::new();
     let mut comparison = None;
     if !tasks.is_empty() {
-        let (config, frozen) =
-            (run.config(), [(evaluation::LEARNED, folder.learned()), (evaluation::START, folder.initial())]);
+        let frozen = [(evaluation::LEARNED, folder.learned()), (evaluation::START, folder.initial())];
         let outcome =
             evaluation::evaluate(&config.evaluation, &config.selection, tasks, run.setting(), &frozen, workers)?;
         outcome.write_tables(folder.root())?;
@@ -53,38 +62,41 @@ pub fn close(run: &Run, initial_theta: &[f32], tasks: &[TaskConfig], workers: us
     Ok(text)
 }
 
-/// Weights with `theta`, their native rate selected on procedural tasks, and provenance.
+/// Weights with `theta`, their native rate selected on procedural tasks.
 ///
 /// # Errors
 /// When a selection run fails.
-pub fn freeze(run: &Run, theta: &[f32], workers: usize) -> Result<LearnedWeights, Error> {
-    let (config, setting) = (run.config(), run.setting());
+pub fn freeze(config: &Config, setting: &Setting, theta: &[f32], workers: usize) -> Result<LearnedWeights, Error> {
     let mut weights = LearnedWeights::new(setting.architecture.clone(), theta.to_vec())?;
     let build = |layout: &_, rate: Rate| -> Result<Box<dyn Optimizer>, Error> {
         let mut weights = weights.clone();
         set_rate(&mut weights, rate);
         Ok(Box::new(LearnedOptimizer::new(layout, weights)?))
     };
-    let selection = selection::select(
-        &config.selection,
-        setting,
-        &build,
-        selection::native_schedule(&setting.architecture),
-        workers,
-    )?;
+    let schedule = selection::native_schedule(&setting.architecture);
+    let selection = selection::select(&config.selection, setting, &build, schedule, workers)?;
     set_rate(&mut weights, selection.rate);
-    let totals = run.totals();
-    let origin =
-        format!("seed {}, {} outer steps, {} inner steps", setting.seed, totals.generation, totals.inner_steps);
-    let chosen = run.choice().filter(|choice| choice.theta == theta);
-    let origin = match chosen {
-        Some(choice) => format!("{origin}, frozen as it was after outer step {}", choice.standing.generation),
-        None => origin,
-    };
-    Ok(weights
-        .with_provenance("provenance", "meta-trained on procedural tasks by velo-meta-train")
-        .with_provenance("licence", env!("CARGO_PKG_LICENSE"))
-        .with_provenance("training_run", origin))
+    Ok(weights.with_provenance("licence", env!("CARGO_PKG_LICENSE")))
+}
+
+/// `weights` with what they were learned by: the run `config` after `totals`.
+pub fn trained(weights: LearnedWeights, config: &Config, totals: Totals) -> LearnedWeights {
+    let Totals { generation, inner_steps, .. } = totals;
+    weights
+        .with_provenance(
+            "provenance",
+            concat!("meta-trained on procedural tasks by velo-meta-train ", env!("CARGO_PKG_VERSION")),
+        )
+        .with_provenance(
+            "training_run",
+            format!("seed {}, {generation} outer steps, {inner_steps} inner steps", config.seed),
+        )
+        .with_provenance("recipe", recipe(config))
+}
+
+/// A hash of everything in a configuration that decides what theta becomes: equal in two files of the same recipe.
+fn recipe(config: &Config) -> String {
+    fingerprint::key(&[&identity(config).to_string()])
 }
 
 fn set_rate(weights: &mut LearnedWeights, rate: Rate) {

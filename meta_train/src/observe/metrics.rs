@@ -3,12 +3,13 @@
 //! The file is flushed to the disk before each checkpoint, which remembers its length; resuming cuts it back
 //! to that length, so that every outer step appears once.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::appended::Appended;
 use crate::Error;
 use crate::population::Work;
 
@@ -78,38 +79,26 @@ pub struct Record {
 /// Appends to `metrics.jsonl`.
 #[derive(Debug)]
 pub struct MetricsFile {
-    path: PathBuf,
-    writer: BufWriter<File>,
-    bytes: u64,
+    file: Appended,
 }
 
 impl MetricsFile {
     /// Opens `path`, cut back to `bytes`.
     ///
     /// # Errors
-    /// [`Error::RunFolder`] when the file is shorter than that, [`Error::Io`] when it cannot be opened.
+    /// [`Error::Io`] when it cannot be opened.
     pub fn open(path: &Path, bytes: u64) -> Result<Self, Error> {
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
-        let found = file.metadata().map_err(Error::io(path))?.len();
-        if found < bytes {
-            let problem = format!("has {found} bytes, the checkpoint expects at least {bytes}");
-            return Err(Error::run_folder(path, problem));
-        }
-        file.set_len(bytes).map_err(Error::io(path))?;
-        Ok(Self { path: path.to_owned(), writer: BufWriter::new(file), bytes })
+        Ok(Self { file: Appended::open(path, bytes)? })
     }
 
     /// Appends one line.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; the line is kept and written before the next one.
     pub fn append(&mut self, record: &Record) -> Result<(), Error> {
         let mut line = serde_json::to_string(record).expect("a record is plain data");
         line.push('\n');
-        self.writer.write_all(line.as_bytes()).map_err(Error::io(&self.path))?;
-        self.writer.flush().map_err(Error::io(&self.path))?;
-        self.bytes += line.len() as u64;
-        Ok(())
+        self.file.append(line.as_bytes())
     }
 
     /// Makes everything durable and gives the length.
@@ -117,25 +106,42 @@ impl MetricsFile {
     /// # Errors
     /// [`Error::Io`].
     pub fn sync(&mut self) -> Result<u64, Error> {
-        self.writer.get_ref().sync_data().map_err(Error::io(&self.path))?;
-        Ok(self.bytes)
+        self.file.sync()
     }
+}
+
+/// Length of the whole lines within the first `bytes` of `path`: less than that when some were lost.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read; one that is missing has no lines.
+pub fn whole_lines(path: &Path, bytes: u64) -> Result<u64, Error> {
+    let mut found = match std::fs::read(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::io(path)(error)),
+    };
+    found.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+    Ok(found.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end as u64 + 1))
 }
 
 /// All records of a run, in order.
 ///
 /// # Errors
-/// [`Error::Io`], or [`Error::RunFolder`] naming the line that cannot be read.
+/// [`Error::Io`], or [`Error::DamagedFile`] naming the line that cannot be read.
 pub fn read(path: &Path) -> Result<Vec<Record>, Error> {
     let file = File::open(path).map_err(Error::io(path))?;
     let mut records = Vec::new();
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(Error::io(path))?;
-        let record = serde_json::from_str(&line)
-            .map_err(|error| Error::run_folder(path, format!("line {}: {error}", number + 1)))?;
+        let record = serde_json::from_str(&line).map_err(|error| unreadable(path, number, &error))?;
         records.push(record);
     }
     Ok(records)
+}
+
+fn unreadable(path: &Path, number: usize, error: &serde_json::Error) -> Error {
+    let problem = format!("line {}: {error}; to go on without the curves so far, move the file away", number + 1);
+    Error::damaged_file(path, problem)
 }
 
 /// The whole lines of a file that may be written to at this moment, or not exist yet.
@@ -148,9 +154,7 @@ pub fn read_so_far(path: &Path) -> Result<Vec<Record>, Error> {
     }
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let parsed = |(number, line)| {
-        serde_json::from_str(line).map_err(|error| Error::run_folder(path, format!("line {}: {error}", number + 1)))
-    };
+    let parsed = |(number, line)| serde_json::from_str(line).map_err(|error| unreadable(path, number, &error));
     whole.lines().enumerate().map(parsed).collect()
 }
 
@@ -182,14 +186,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn reopening_forgets_what_came_after_the_checkpoint() {
+    fn only_whole_lines_of_what_a_checkpoint_knows_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
+        assert_eq!(whole_lines(&path, 50).unwrap(), 0);
         let mut file = MetricsFile::open(&path, 0).unwrap();
         file.append(&record(1)).unwrap();
         let bytes = file.sync().unwrap();
         file.append(&record(2)).unwrap();
-        drop(file);
+        for known in [bytes, bytes + 1, 2 * bytes - 1] {
+            assert_eq!(whole_lines(&path, known).unwrap(), bytes, "{known}");
+        }
+        assert_eq!(whole_lines(&path, 10 * bytes).unwrap(), 2 * bytes);
         let mut file = MetricsFile::open(&path, bytes).unwrap();
         file.append(&record(3)).unwrap();
         let generations: Vec<u64> = read(&path).unwrap().iter().map(|record| record.generation).collect();

@@ -10,19 +10,17 @@
 //! and an event is a protobuf message: wall time (field 1), step (2), and either the file's version (3) or a summary
 //! (5) of tagged values. Everything in it follows from `metrics.jsonl`, so resuming writes it anew from there.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::appended::Appended;
 use super::metrics::Record;
 use crate::Error;
 
 /// Appends events.
 #[derive(Debug)]
 pub struct EventFile {
-    path: PathBuf,
-    writer: BufWriter<File>,
+    file: Appended,
     /// Seconds since the epoch at which training would have begun without interruptions.
     began: f64,
 }
@@ -33,33 +31,23 @@ impl EventFile {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(path: &Path, seconds: f64, records: &[Record]) -> Result<Self, Error> {
-        let file = File::create(path).map_err(Error::io(path))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let mut events = Self { path: path.to_owned(), writer: BufWriter::new(file), began: now - seconds };
+        let mut events = Self { file: Appended::open(path, 0)?, began: now - seconds };
         let mut first = Vec::new();
         double(&mut first, 1, events.began);
         bytes(&mut first, 3, b"brain.Event:2");
-        events.write(&first)?;
-        records.iter().try_for_each(|record| events.write(&event(events.began, record)))?;
-        events.flush()?;
+        let mut all = framed(&first);
+        records.iter().for_each(|record| all.extend(framed(&event(events.began, record))));
+        events.file.append(&all)?;
         Ok(events)
     }
 
     /// Appends the scalars of one outer step.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; the event is kept and written before the next one.
     pub fn append(&mut self, record: &Record) -> Result<(), Error> {
-        self.write(&event(self.began, record))?;
-        self.flush()
-    }
-
-    fn write(&mut self, event: &[u8]) -> Result<(), Error> {
-        self.writer.write_all(&framed(event)).map_err(Error::io(&self.path))
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        self.writer.flush().map_err(Error::io(&self.path))
+        self.file.append(&framed(&event(self.began, record)))
     }
 }
 

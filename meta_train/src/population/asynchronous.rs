@@ -130,9 +130,10 @@ impl Asynchronous {
                 outcome.work[place].add(contribution.outcome.as_ref().ok(), busy);
             }
         }
-        let age: u64 =
-            gathered.contributions.iter().map(|contribution| generation.saturating_sub(contribution.generation)).sum();
-        outcome.mean_staleness = age as f64 / gathered.contributions.len().max(1) as f64;
+        let ages =
+            || gathered.contributions.iter().map(|contribution| generation.saturating_sub(contribution.generation));
+        outcome.mean_staleness = ages().sum::<u64>() as f64 / gathered.contributions.len().max(1) as f64;
+        outcome.largest_staleness = ages().max().unwrap_or_default();
         for contribution in gathered.contributions {
             match contribution.outcome {
                 Ok(report) => outcome.reports.push(Some(report)),

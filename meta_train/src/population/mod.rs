@@ -160,6 +160,8 @@ pub struct Generation {
     pub stale: u32,
     /// Outer steps between the theta of the reports and the one that they move, on average.
     pub mean_staleness: f64,
+    /// The same for the oldest of them.
+    pub largest_staleness: u64,
     /// What each worker did.
     pub work: Vec<Work>,
     /// Workers that were replaced.

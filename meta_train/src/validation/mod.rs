@@ -18,4 +18,4 @@ mod validator;
 
 pub use config::ValidationConfig;
 pub use standing::{Standing, TUNED, TUNED_FOR_VALIDATION, ranked};
-pub use validator::{Choice, Validator};
+pub use validator::{Choice, Chosen, Validator};

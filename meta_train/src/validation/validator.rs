@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use velo_comparison::Trial;
 use velo_optimizer::Architecture;
 
@@ -31,6 +32,20 @@ pub struct Choice {
     /// The chosen snapshot and all baselines on fresh seeds.
     pub trials: Vec<Trial>,
 }
+
+/// What came of choosing.
+#[derive(Debug, Clone)]
+pub enum Chosen {
+    /// A snapshot.
+    Snapshot(Box<Choice>),
+    /// Nothing yet: somebody asked to stop. The trials so far are kept.
+    Interrupted,
+    /// Nothing, because there is no snapshot.
+    Nothing,
+}
+
+/// Time between two looks at whether somebody asks to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Snapshots of a run and the thread that judges them.
 pub struct Validator {
@@ -90,36 +105,28 @@ impl Validator {
         self.judged.try_iter()
     }
 
-    /// Judges what is left with `workers` threads, then the best snapshots again, and chooses.
+    /// Judges what is left with `workers` threads, then the best snapshots again, and chooses; or leaves, after the trials at
+    /// hand, once `interrupted` is set.
     ///
     /// # Errors
     /// When a comparison cannot start or a file cannot be read or written.
-    pub fn choose(mut self, workers: usize) -> Result<Choice, Error> {
-        self.judge.threads.store(workers.max(1), Ordering::Relaxed);
-        self.join();
-        let judge = &self.judge;
-        let going_on = "nobody asks this thread to stop";
-        let baselines = judge.baselines()?.expect(going_on);
-        let mut standings = Vec::new();
-        for snapshot in judge.snapshots()? {
-            standings.extend(judge.standing(snapshot, &baselines)?);
-        }
-        let mut fresh = Vec::new();
-        for candidate in ranked(standings.clone()).into_iter().take(judge.candidates()) {
-            let mut trials = baselines.clone();
-            trials.extend(judge.fresh_trials(candidate.generation)?.expect(going_on));
-            fresh.extend(Standing::of(candidate.generation, LEARNED, &trials).map(|standing| (standing, trials)));
-        }
-        let candidates = ranked(fresh.iter().map(|(standing, _)| *standing).collect());
-        let standing = *candidates.first().expect("a run takes a snapshot before it ends");
-        let (_, mut trials) = fresh.swap_remove(
-            fresh.iter().position(|(own, _)| own.generation == standing.generation).expect("it is one of them"),
-        );
-        let seen: Vec<u64> = trials.iter().filter(|trial| trial.contender == LEARNED).map(|trial| trial.seed).collect();
-        trials.retain(|trial| seen.contains(&trial.seed));
-        let normalised_adam = Standing::of(0, NORMALISED_ADAM, &baselines).expect("the baselines have seeds in common");
-        let theta = judge.theta(standing.generation)?;
-        Ok(Choice { standing, theta, standings, candidates, normalised_adam, trials })
+    pub fn choose(mut self, workers: usize, interrupted: &AtomicBool) -> Result<Chosen, Error> {
+        let judge = Arc::clone(&self.judge);
+        judge.threads.store(workers.max(1), Ordering::Relaxed);
+        let look = || judge.stop.fetch_or(interrupted.load(Ordering::Relaxed), Ordering::Relaxed);
+        look();
+        let (finished, unfinished) = bounded::<()>(0);
+        std::thread::scope(|scope| {
+            // Ends when the sender is dropped, also by a panic.
+            scope.spawn(|| {
+                while unfinished.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    look();
+                }
+            });
+            let _finished = finished;
+            self.join();
+            best(&judge).map(|chosen| chosen.unwrap_or(Chosen::Interrupted))
+        })
     }
 
     fn join(&mut self) {
@@ -129,6 +136,37 @@ impl Validator {
             let _ = thread.join();
         }
     }
+}
+
+/// The best of the judged snapshots; none when told to stop.
+fn best(judge: &Judge) -> Result<Option<Chosen>, Error> {
+    let snapshots = judge.snapshots()?;
+    if snapshots.is_empty() {
+        return Ok(Some(Chosen::Nothing));
+    }
+    let Some(baselines) = judge.baselines()? else { return Ok(None) };
+    let mut standings = Vec::with_capacity(snapshots.len());
+    for snapshot in snapshots {
+        let Some(standing) = judge.standing(snapshot, &baselines)? else { return Ok(None) };
+        standings.push(standing);
+    }
+    let mut fresh = Vec::new();
+    for candidate in ranked(standings.clone()).into_iter().take(judge.candidates()) {
+        let Some(own) = judge.fresh_trials(candidate.generation)? else { return Ok(None) };
+        let trials = [baselines.clone(), own].concat();
+        fresh.extend(Standing::of(candidate.generation, LEARNED, &trials).map(|standing| (standing, trials)));
+    }
+    let candidates = ranked(fresh.iter().map(|(standing, _)| *standing).collect());
+    let standing = *candidates.first().expect("a candidate has run on the seeds of the baselines");
+    let (_, mut trials) = fresh.swap_remove(
+        fresh.iter().position(|(own, _)| own.generation == standing.generation).expect("it is one of them"),
+    );
+    let seen: Vec<u64> = trials.iter().filter(|trial| trial.contender == LEARNED).map(|trial| trial.seed).collect();
+    trials.retain(|trial| seen.contains(&trial.seed));
+    let normalised_adam = Standing::of(0, NORMALISED_ADAM, &baselines).expect("the baselines have seeds in common");
+    let theta = judge.theta(standing.generation)?;
+    let choice = Choice { standing, theta, standings, candidates, normalised_adam, trials };
+    Ok(Some(Chosen::Snapshot(Box::new(choice))))
 }
 
 impl Drop for Validator {

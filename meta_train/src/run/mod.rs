@@ -4,27 +4,30 @@
 //! and now and then a checkpoint. It ends after the planned number of outer steps, or earlier at the
 //! wall-clock cap, or when it is interrupted; it leaves a checkpoint behind each time.
 
-use std::fs;
+mod opening;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::checkpoint::{self, Restored, Totals};
+use velo_tasks::TaskConfig;
+
+use crate::checkpoint::{self, Totals, light};
 use crate::clock::Clock;
-use crate::config::{Config, Plan};
+use crate::config::Config;
 use crate::folder::RunFolder;
-use crate::guard::{Guard, MOST_ROLLBACKS};
+use crate::guard::{Guard, Heard, MOST_ROLLBACKS};
 use crate::learner::{Learner, OuterStep};
-use crate::light::{self, Light};
 use crate::observe::divergence::Divergence;
-use crate::observe::metrics::{self, MetricsFile, Record, WorkerRecord};
+use crate::observe::metrics::{MetricsFile, Record, WorkerRecord};
 use crate::observe::progress::Progress;
 use crate::observe::summary::Mark;
 use crate::observe::tensorboard::EventFile;
 use crate::population::{AtRest, Generation, Population};
-use crate::unroll::{Particle, Setting};
-use crate::validation::{Choice, Validator};
+use crate::unroll::Setting;
+use crate::validation::{Choice, Chosen, Validator};
 use crate::{Error, closing};
+pub use opening::new_learner;
 
 /// Least time between two versions of the report of a running run.
 const REPORT_EVERY: Duration = Duration::from_secs(20);
@@ -45,6 +48,8 @@ pub struct Run {
     folder: RunFolder,
     config: Config,
     setting: Arc<Setting>,
+    initial_theta: Vec<f32>,
+    evaluation_tasks: Vec<TaskConfig>,
     learner: Learner,
     guard: Guard,
     population: Box<dyn Population>,
@@ -52,6 +57,8 @@ pub struct Run {
     totals: Totals,
     metrics: MetricsFile,
     events: EventFile,
+    /// Whether metrics or events wait in memory for room on the disk.
+    untold: bool,
     workers: usize,
     validator: Option<Validator>,
     choice: Option<Choice>,
@@ -59,147 +66,6 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run before its first outer step.
-    ///
-    /// # Errors
-    /// When threads or files cannot be made.
-    pub fn start(mut plan: Plan, folder: RunFolder, workers: usize) -> Result<Self, Error> {
-        plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;
-        let learner = new_learner(&plan)?;
-        let particles = (0..plan.setting.particles).map(Particle::new).collect();
-        let restored = Restored::anew(particles, Totals::default(), &plan.setting);
-        Self::assemble(plan, folder, workers, learner, restored)
-    }
-
-    /// A run that goes on from its newest readable light checkpoint, with new unrolls.
-    ///
-    /// # Errors
-    /// When there is none, or it was written under another configuration.
-    pub fn restart_unrolls(
-        plan: Plan,
-        folder: RunFolder,
-        workers: usize,
-        warn: &mut dyn FnMut(String),
-    ) -> Result<Self, Error> {
-        let mut damage = None;
-        for path in light::list(&folder.checkpoints())? {
-            match light::read(&path) {
-                Ok(found) => {
-                    checkpoint::require_same(&path, &found.config, &plan.config)?;
-                    checkpoint::forget_after(&folder.checkpoints(), found.totals.generation)?;
-                    return Self::from_light(plan, folder, workers, found);
-                }
-                Err(error @ Error::DamagedCheckpoint { .. }) => {
-                    warn(format!("{error}; going back to the previous one"));
-                    damage = Some(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(damage.unwrap_or_else(|| Error::run_folder(folder.root(), "has no light checkpoint to go on from")))
-    }
-
-    /// A run that goes on from `light` with new unrolls; it leaves a full checkpoint at once.
-    ///
-    /// # Errors
-    /// When the checkpoint does not fit the plan, or threads or files cannot be made.
-    pub fn from_light(mut plan: Plan, folder: RunFolder, workers: usize, light: Light) -> Result<Self, Error> {
-        plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;
-        let mut learner = new_learner(&plan)?;
-        let particles = light.particles(plan.setting.particles);
-        let mut totals = light.totals;
-        // Metrics that stayed behind on another machine are not waited for.
-        let found = fs::metadata(folder.metrics()).map_or(0, |file| file.len());
-        totals.metrics_bytes = totals.metrics_bytes.min(found);
-        learner.restore(light.state, totals.generation)?;
-        let restored = Restored::anew(particles, totals, &plan.setting);
-        let mut run = Self::assemble(plan, folder, workers, learner, restored)?;
-        run.save()?;
-        Ok(run)
-    }
-
-    /// A run as its newest readable checkpoint left it; from the start when there is none yet.
-    ///
-    /// Damaged checkpoints are passed over, `warn` is told which and why.
-    ///
-    /// # Errors
-    /// When no checkpoint is readable although some exist, or the newest was written under another
-    /// configuration, or all are gone although the run was finished.
-    pub fn resume(
-        mut plan: Plan,
-        folder: RunFolder,
-        workers: usize,
-        warn: &mut dyn FnMut(String),
-    ) -> Result<Self, Error> {
-        let checkpoints = checkpoint::list(&folder.checkpoints())?;
-        if checkpoints.is_empty() {
-            if folder.learned().exists() {
-                let problem =
-                    "has a frozen optimizer but no checkpoint to go on from; start another run, or move it away";
-                return Err(Error::run_folder(folder.root(), problem));
-            }
-            // A fresh start would cut the metrics and remove the snapshots of the lost checkpoints.
-            if !light::list(&folder.checkpoints())?.is_empty() {
-                let problem = "has light checkpoints but no full one; go on from the newest with --restart-unrolls";
-                return Err(Error::run_folder(folder.root(), problem));
-            }
-            return Self::start(plan, folder, workers);
-        }
-        plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;
-        let mut damage = None;
-        for (index, path) in checkpoints.iter().enumerate() {
-            let mut learner = new_learner(&plan)?;
-            match checkpoint::read(path, &plan.config, &plan.setting, &mut learner) {
-                Ok(restored) => return Self::assemble(plan, folder, workers, learner, restored),
-                Err(error @ Error::DamagedCheckpoint { .. }) => {
-                    if let Some(previous) = checkpoints.get(index + 1) {
-                        warn(format!("{error}; going back to the previous one, {}", previous.display()));
-                    }
-                    damage = Some(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(damage.unwrap_or_else(|| Error::run_folder(folder.root(), "has no checkpoint")))
-    }
-
-    fn assemble(
-        plan: Plan,
-        folder: RunFolder,
-        workers: usize,
-        learner: Learner,
-        restored: Restored,
-    ) -> Result<Self, Error> {
-        let Restored { totals, particles, waiting, divergence, guard } = restored;
-        let metrics = MetricsFile::open(&folder.metrics(), totals.metrics_bytes)?;
-        let events = EventFile::create(&folder.events(), totals.seconds, &metrics::read(&folder.metrics())?)?;
-        let validator = match &plan.config.validation {
-            Some(validation) => {
-                let architecture = &plan.setting.architecture;
-                Some(Validator::start(folder.validation(), validation, architecture, totals.generation)?)
-            }
-            None => None,
-        };
-        let setting = Arc::new(plan.setting);
-        let population = plan.config.population.start(particles, waiting, workers, &setting)?;
-        Ok(Self {
-            folder,
-            config: plan.config,
-            setting,
-            learner,
-            guard,
-            population,
-            divergence,
-            totals,
-            metrics,
-            events,
-            workers,
-            validator,
-            choice: None,
-            clock: Clock::default(),
-        })
-    }
-
     /// Measures time with another clock from now on.
     pub fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
@@ -223,6 +89,16 @@ impl Run {
     /// What windows depend on.
     pub fn setting(&self) -> &Setting {
         &self.setting
+    }
+
+    /// Theta before the first outer step.
+    pub fn initial_theta(&self) -> &[f32] {
+        &self.initial_theta
+    }
+
+    /// Tasks of the closing comparison.
+    pub fn evaluation_tasks(&self) -> &[TaskConfig] {
+        &self.evaluation_tasks
     }
 
     /// Owner of theta.
@@ -288,8 +164,13 @@ impl Run {
         }
         if ended != Ended::Interrupted {
             self.validate(&progress, true);
-            if let Some(validator) = self.validator.take() {
-                self.choice = Some(validator.choose(self.workers)?);
+            match self.validator.take().map(|validator| validator.choose(self.workers, interrupted)).transpose()? {
+                Some(Chosen::Snapshot(choice)) => self.choice = Some(*choice),
+                Some(Chosen::Interrupted) => return Ok(Ended::Interrupted),
+                Some(Chosen::Nothing) => progress.say(
+                    "warning: no snapshot was ever written, so validation has nothing to choose from; the average of theta is frozen",
+                ),
+                None => {}
             }
         }
         Ok(ended)
@@ -324,14 +205,19 @@ impl Run {
         self.count_divergence(&generation, progress);
         if let (Some(lost), true) = (generation.lost.first(), generation.reports.iter().all(Option::is_none)) {
             let reason = format!("every particle failed in outer step {}: {}", self.totals.generation, lost.reason);
-            return Err(Error::run_folder(self.folder.root(), reason));
+            return Err(Error::run_failed(self.folder.root(), reason));
         }
         let before = self.learner.state();
         let outcome = self.learner.step(&generation.reports, &self.setting)?;
         let said_something = generation.reports.iter().flatten().any(|report| !report.segments.is_empty());
         let meta_loss = said_something.then_some(outcome.meta_loss);
-        let worst = self.setting.stage(self.totals.generation).objective.worst();
-        let judged = self.guard.judge_meta_loss(before, meta_loss, worst);
+        let heard = Heard {
+            generation: self.totals.generation,
+            oldest: self.totals.generation - generation.largest_staleness,
+            meta_loss,
+            worst: self.setting.stage(self.totals.generation).objective.worst(),
+        };
+        let judged = self.guard.judge_meta_loss(before, heard);
         let judged = judged.and_then(|()| self.guard.judge_theta(self.learner.theta()));
         if let Err(problem) = &judged {
             self.roll_back(problem, &outcome, progress)?;
@@ -362,9 +248,22 @@ impl Run {
             inner_steps_per_second: if seconds > 0.0 { inner_steps as f64 / seconds } else { 0.0 },
             seconds: self.totals.seconds,
         };
-        self.metrics.append(&record)?;
-        self.events.append(&record)?;
+        self.tell(&record, progress);
         Ok(record)
+    }
+
+    /// Writes a line of metrics and an event. What a full disk has no room for waits in memory; it is written with a later one,
+    /// or else the next checkpoint fails, too, and the run goes on from the one before.
+    fn tell(&mut self, record: &Record, progress: &Progress) {
+        let told = [self.metrics.append(record), self.events.append(record)];
+        match told.into_iter().find_map(Result::err) {
+            Some(error) if !self.untold => {
+                progress.say(&format!("warning: {error}; what the run tells waits in memory for room on the disk"));
+                self.untold = true;
+            }
+            Some(_) => {}
+            None => self.untold = false,
+        }
     }
 
     fn roll_back(&mut self, problem: &str, outcome: &OuterStep, progress: &Progress) -> Result<(), Error> {
@@ -375,7 +274,7 @@ impl Run {
                  times in vain: lower outer.learning_rate or estimator.sigma",
                 outcome.gradient_norm
             );
-            return Err(Error::run_folder(self.folder.root(), reason));
+            return Err(Error::run_failed(self.folder.root(), reason));
         }
         self.population.restart_episodes(self.learner.generation())?;
         progress
@@ -389,7 +288,7 @@ impl Run {
         let folder = self.folder.checkpoints();
         let AtRest { particles, waiting } = self.population.at_rest()?;
         // The light one first: what a full disk has room for is then the newest.
-        light::write(&folder, &self.config, self.totals, &self.learner, particles, keep)?;
+        light::write(&folder, &self.config, &self.initial_theta, self.totals, &self.learner, particles, keep)?;
         let state = checkpoint::State {
             config: &self.config,
             totals: self.totals,
@@ -425,15 +324,4 @@ impl Run {
         let families = self.setting.tasks.families();
         self.divergence.hopeless().map(|number| families[number].clone()).collect()
     }
-}
-
-/// A learner before its first step.
-///
-/// # Errors
-/// When the outer optimizer refuses its hyper-parameters.
-pub fn new_learner(plan: &Plan) -> Result<Learner, Error> {
-    let families = plan.setting.tasks.families().len();
-    let layout = plan.setting.architecture.theta_layout();
-    let config = plan.config.outer.clone();
-    Learner::new(plan.initial_theta.clone(), &layout, families, plan.config.budget.outer_steps, config)
 }

@@ -1,42 +1,35 @@
 //! The light checkpoint: what was learned, without the unrolls.
 //!
 //! `checkpoints/00000120.light.safetensors` is a few kilobytes beside the full checkpoint of the same generation:
-//! theta and its average, gap scales, the state of the outer optimizer, the clocks, and the configuration. From it
-//! a run goes on anywhere, with new unrolls: every particle begins an episode that no particle has had before. So
-//! the outcome is not that of the uninterrupted run, unlike after a full checkpoint.
+//! theta, its average and where it began, gap scales, the state of the outer optimizer, the clocks, and the
+//! configuration. From it a run goes on anywhere, with new unrolls: every particle begins an episode that no particle
+//! has had before. So the outcome is not that of the uninterrupted run, unlike after a full checkpoint.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use velo_comparison::atomic_file;
 
+use super::container::{Array, learner_state, pack, read_bounded, to_floats, unpack};
+use super::{Totals, newest_readable, numbered, prune};
 use crate::Error;
-use crate::checkpoint::{self, Array, Sealed, Totals};
 use crate::config::Config;
 use crate::learner::{Learner, LearnerState};
 use crate::unroll::Particle;
 
-const FORMAT: &str = "velo-meta-train light checkpoint 1";
+const FORMAT: &str = "velo-meta-train light checkpoint 2";
 
 const SUFFIX: &str = ".light.safetensors";
 
+/// Name of the array that holds theta before the first outer step.
+const START: &str = "start";
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
-    format: String,
-    checksum: String,
     totals: Totals,
     episode: u64,
-    /// Windows that some particle has had; where there is none, there was one per outer step.
-    #[serde(default)]
     window: u64,
     config: Config,
-}
-
-impl Sealed for Manifest {
-    fn seal(&mut self, checksum: String) {
-        self.checksum = checksum;
-    }
 }
 
 /// A light checkpoint in memory.
@@ -45,6 +38,8 @@ pub struct Light {
     pub totals: Totals,
     /// The configuration of the run.
     pub config: Config,
+    /// Theta before the first outer step.
+    pub start: Vec<f32>,
     /// What was learned.
     pub state: LearnerState,
     episode: u64,
@@ -66,21 +61,26 @@ impl Light {
     }
 }
 
+/// The path of a generation.
+fn path_of(folder: &Path, generation: u64) -> PathBuf {
+    folder.join(format!("{generation:08}{SUFFIX}"))
+}
+
 /// Light checkpoints in `folder`, newest first.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be read.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(generation) = name.strip_suffix(SUFFIX).and_then(|stem| stem.parse::<u64>().ok()) {
-            found.push((generation, path));
-        }
-    }
-    found.sort();
-    Ok(found.into_iter().rev().map(|(_, path)| path).collect())
+    numbered(folder, SUFFIX)
+}
+
+/// The newest light checkpoint in `folder` that can be read, and its path; none when there is no file. `warn` is told
+/// which damaged ones were passed over.
+///
+/// # Errors
+/// When all are damaged, or one is of another format or cannot be read.
+pub fn newest(folder: &Path, warn: &mut dyn FnMut(String)) -> Result<Option<(PathBuf, Light)>, Error> {
+    newest_readable(list(folder)?, read, warn)
 }
 
 /// Writes the light checkpoint of this generation into `folder` and removes all but the newest `keep`.
@@ -90,22 +90,30 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 pub fn write(
     folder: &Path,
     config: &Config,
+    start: &[f32],
     totals: Totals,
     learner: &Learner,
     particles: &[Particle],
     keep: usize,
 ) -> Result<(), Error> {
     let manifest = Manifest {
-        format: FORMAT.to_owned(),
-        checksum: String::new(),
         totals,
         episode: particles.iter().map(|particle| particle.episode + 1).max().unwrap_or_default(),
         window: particles.iter().map(|particle| particle.window).max().unwrap_or_default(),
         config: config.clone(),
     };
-    let bytes = checkpoint::pack(Vec::from(Array::learner("", learner.state())), manifest);
-    atomic_file::write(folder.join(format!("{:08}{SUFFIX}", totals.generation)), bytes)?;
-    list(folder)?.into_iter().skip(keep).try_for_each(|old| fs::remove_file(&old).map_err(Error::io(&old)))
+    let mut arrays = Vec::from(Array::learner("", learner.state()));
+    arrays.push(Array::floats(START, start));
+    atomic_file::write(path_of(folder, totals.generation), pack(FORMAT, arrays, &manifest))?;
+    prune(folder, SUFFIX, keep)
+}
+
+/// Writes a copy of `light`, which was read from `from`, into `folder`, under the name of its generation.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn copy(from: &Path, light: &Light, folder: &Path) -> Result<(), Error> {
+    Ok(atomic_file::write(path_of(folder, light.totals.generation), read_bounded(from)?)?)
 }
 
 /// Reads a light checkpoint.
@@ -113,11 +121,11 @@ pub fn write(
 /// # Errors
 /// [`Error::DamagedCheckpoint`], or [`Error::Checkpoint`] when the file is of another format.
 pub fn read(path: &Path) -> Result<Light, Error> {
-    let bytes = checkpoint::read_bounded(path)?;
-    let (file, manifest) = checkpoint::unpack(path, &bytes, FORMAT)?;
+    let bytes = read_bounded(path)?;
+    let (file, manifest) = unpack::<Manifest>(path, &bytes, FORMAT)?;
     let damaged = |problem: String| Error::damaged(path, problem);
-    let manifest: Manifest = serde_json::from_value(manifest).map_err(|error| damaged(error.to_string()))?;
-    let state = checkpoint::learner_state(&file, "").map_err(damaged)?;
-    let (totals, config, episode) = (manifest.totals, manifest.config, manifest.episode);
-    Ok(Light { totals, config, state, episode, window: manifest.window.max(totals.generation) })
+    let state = learner_state(&file, "").map_err(damaged)?;
+    let start = file.tensor(START).map(|view| to_floats(view.data())).map_err(|error| damaged(error.to_string()))?;
+    let Manifest { totals, episode, window, config } = manifest;
+    Ok(Light { totals, config, start, state, episode, window: window.max(totals.generation) })
 }

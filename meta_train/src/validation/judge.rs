@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use velo_comparison::trial::{read_tables, write_tables};
@@ -24,10 +25,13 @@ const WEIGHTS: &str = "learned.safetensors";
 
 /// What the judgement of a snapshot depends on.
 pub(super) struct Judge {
-    root: PathBuf,
+    /// The folder of all snapshots.
+    pub root: PathBuf,
     config: ValidationConfig,
     tasks: Vec<TaskConfig>,
     architecture: Architecture,
+    /// How normalised Adam stands, as soon as the baselines are there.
+    pub normalised_adam: OnceLock<Standing>,
     /// Threads of a comparison.
     pub threads: AtomicUsize,
     /// Set to leave a comparison after the trials at hand.
@@ -41,7 +45,8 @@ impl Judge {
     /// Those of [`ValidationConfig::check`].
     pub fn new(root: PathBuf, config: ValidationConfig, architecture: Architecture) -> Result<Self, Error> {
         let (tasks, threads) = (config.check()?, AtomicUsize::new(config.threads));
-        Ok(Self { root, config, tasks, architecture, threads, stop: AtomicBool::new(false) })
+        let normalised_adam = OnceLock::new();
+        Ok(Self { root, config, tasks, architecture, normalised_adam, threads, stop: AtomicBool::new(false) })
     }
 
     /// How many snapshots are judged again.

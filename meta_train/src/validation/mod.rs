@@ -7,13 +7,16 @@
 //! that nobody has seen, and the one with the best lower bound there is chosen: the winner of many is partly the
 //! luckiest of many, on fresh seeds it is not.
 //!
+//! How the snapshots judged so far stand is kept in `validation/standings.jsonl` ([`standings`]) for whoever looks.
+//!
 //! A judgement depends on the snapshot and the configuration only, and what is missing is made up for after a
 //! resumption, so the choice does not depend on workers, speed or interruptions.
 
 mod config;
 mod judge;
 mod report;
-mod standing;
+pub(crate) mod standing;
+pub mod standings;
 mod validator;
 
 pub use config::ValidationConfig;

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use serde::{Deserialize, Serialize};
 use velo_comparison::figure::Interval;
 use velo_comparison::score::{self, ScoreRules};
 use velo_comparison::{Metric, Trial};
@@ -13,7 +14,7 @@ pub const TUNED: &str = "AdamW tuned";
 pub const TUNED_FOR_VALIDATION: &str = "AdamW tuned (validation)";
 
 /// The ratios of one snapshot to the tuned baselines: above one is better.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     /// Outer steps that the snapshot had seen.
     pub generation: u64,
@@ -44,14 +45,18 @@ impl Standing {
 
 impl Display for Standing {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let shown = |ratio: Interval| format!("{:.3} ({:.3} to {:.3})", ratio.value, ratio.low, ratio.high);
-        let [train, validation] = [self.train, self.validation].map(shown);
+        let [train, validation] = [self.train, self.validation].map(with_interval);
         write!(
             f,
             "snapshot of outer step {}: ratio to {TUNED} {train} in training, {validation} in validation",
             self.generation
         )
     }
+}
+
+/// A ratio and its interval to three digits: `1.042 (1.031 to 1.053)`.
+pub(crate) fn with_interval(Interval { value, low, high }: Interval) -> String {
+    format!("{value:.3} ({low:.3} to {high:.3})")
 }
 
 /// Best first: by the lower bound of the interval over both losses; the earlier of equals.
@@ -61,10 +66,11 @@ pub fn ranked(mut standings: Vec<Standing>) -> Vec<Standing> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn standing(generation: u64, low: f64, value: f64) -> Standing {
+    /// A snapshot with the same ratio for both losses.
+    pub(crate) fn standing(generation: u64, low: f64, value: f64) -> Standing {
         let interval = Interval { low, value, high: 2.0 * value - low };
         Standing { generation, train: interval, validation: interval, both: interval }
     }

@@ -13,6 +13,7 @@ use velo_optimizer::Architecture;
 use super::config::ValidationConfig;
 use super::judge::{Judge, NORMALISED_ADAM};
 use super::standing::{Standing, ranked};
+use super::standings;
 use crate::Error;
 use crate::closing::evaluation::LEARNED;
 
@@ -54,6 +55,7 @@ pub struct Validator {
     snapshots: Option<Sender<u64>>,
     judged: Receiver<Result<Standing, Error>>,
     thread: Option<JoinHandle<()>>,
+    known: Vec<Standing>,
 }
 
 impl Validator {
@@ -69,17 +71,36 @@ impl Validator {
     ) -> Result<Self, Error> {
         let judge = Arc::new(Judge::new(root, config.clone(), architecture.clone())?);
         let (snapshots, waiting) = unbounded();
+        let (news, judged) = unbounded();
+        let tell = |error| news.send(Err(error)).expect("the receiver is in scope");
+        let on_file = standings::read(&judge.root).map_err(tell).ok();
+        let mut known = Vec::new();
         for found in judge.snapshots()? {
-            if found > generation {
-                judge.forget(found)?;
-            } else if !judge.is_judged(found) {
-                snapshots.send(found).expect("the receiver is in scope");
+            let standing = on_file.iter().flatten().find(|standing| standing.generation == found);
+            match standing {
+                _ if found > generation => judge.forget(found)?,
+                // What follows a gap is read from its trials again: whoever is told hears of the oldest first.
+                Some(standing) if judge.is_judged(found) && waiting.is_empty() => known.push(*standing),
+                _ => snapshots.send(found).expect("the receiver is in scope"),
             }
         }
-        let (news, judged) = unbounded();
-        let shared = Arc::clone(&judge);
-        let thread = std::thread::spawn(move || judge_all(&shared, &waiting, &news));
-        Ok(Self { judge, every: config.every, snapshots: Some(snapshots), judged, thread: Some(thread) })
+        if on_file.is_none_or(|on_file| on_file != known) {
+            // It can be made again from the trials: no reason not to train.
+            let _ = standings::write(&judge.root, &known).map_err(tell);
+        }
+        let (shared, before) = (Arc::clone(&judge), known.clone());
+        let thread = std::thread::spawn(move || judge_all(&shared, before, &waiting, &news));
+        Ok(Self { judge, every: config.every, snapshots: Some(snapshots), judged, thread: Some(thread), known })
+    }
+
+    /// What earlier parts of the run have judged, oldest first; the rest is [`news`](Self::news).
+    pub fn known(&self) -> &[Standing] {
+        &self.known
+    }
+
+    /// How normalised Adam stands on all seeds; none before the baselines are measured.
+    pub fn normalised_adam(&self) -> Option<Standing> {
+        self.judge.normalised_adam.get().copied()
     }
 
     /// Whether a snapshot is due after outer step `generation`.
@@ -150,6 +171,8 @@ fn best(judge: &Judge) -> Result<Option<Chosen>, Error> {
         let Some(standing) = judge.standing(snapshot, &baselines)? else { return Ok(None) };
         standings.push(standing);
     }
+    // The thread may have failed where this did not. Only onlookers need the file.
+    let _ = standings::write(&judge.root, &standings);
     let mut fresh = Vec::new();
     for candidate in ranked(standings.clone()).into_iter().take(judge.candidates()) {
         let Some(own) = judge.fresh_trials(candidate.generation)? else { return Ok(None) };
@@ -176,7 +199,13 @@ impl Drop for Validator {
     }
 }
 
-fn judge_all(judge: &Judge, waiting: &Receiver<u64>, news: &Sender<Result<Standing, Error>>) {
+/// Judges what is `waiting`, oldest first, and keeps the file of `standings`.
+fn judge_all(
+    judge: &Judge,
+    mut standings: Vec<Standing>,
+    waiting: &Receiver<u64>,
+    news: &Sender<Result<Standing, Error>>,
+) {
     let baselines = match judge.baselines() {
         Ok(Some(baselines)) => baselines,
         Ok(None) => return,
@@ -185,15 +214,30 @@ fn judge_all(judge: &Judge, waiting: &Receiver<u64>, news: &Sender<Result<Standi
             return;
         }
     };
+    if let Some(standing) = Standing::of(0, NORMALISED_ADAM, &baselines) {
+        judge.normalised_adam.get_or_init(|| standing);
+    }
     for snapshot in waiting {
+        // A run that is resumed at a snapshot which was not judged asks for it twice.
+        if standings.iter().any(|known| known.generation == snapshot) {
+            continue;
+        }
         let Some(outcome) = judge.standing(snapshot, &baselines).transpose() else {
             if judge.stop.load(Ordering::Relaxed) {
                 return;
             }
             continue;
         };
-        if news.send(outcome).is_err() {
-            return;
+        let mut told = Ok(());
+        if let Ok(standing) = outcome {
+            standings.push(standing);
+            // The next one writes it again, and so does a resumed run.
+            told = standings::write(&judge.root, &standings);
+        }
+        for item in told.err().map(Err).into_iter().chain([outcome]) {
+            if news.send(item).is_err() {
+                return;
+            }
         }
     }
 }

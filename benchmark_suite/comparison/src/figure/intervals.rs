@@ -2,6 +2,7 @@
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
+use serde::{Deserialize, Serialize};
 
 use super::axis::Axis;
 use super::canvas::{self, Area, Drawn, px};
@@ -9,7 +10,7 @@ use super::ticks;
 use crate::Error;
 
 /// A value with the interval around it. All three are positive.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The dot.
     pub value: f64,

@@ -1,4 +1,5 @@
-//! `report.html` and its figures as files: how meta-training went and what came out.
+//! `report.html` and its figures as files: how meta-training went and what came out. While a run goes on, what has come
+//! out so far.
 
 use velo_comparison::Page;
 use velo_comparison::figure::{Curves, Point, Scale, Series};
@@ -8,6 +9,7 @@ use super::evaluation::Evaluation;
 use crate::Error;
 use crate::observe::metrics::{self, Record};
 use crate::run::Run;
+use crate::validation::{add_section_so_far, standings};
 
 /// Outer steps are averaged into this many points.
 const POINTS: usize = 60;
@@ -38,8 +40,12 @@ pub fn write(run: &Run, evaluation: Option<&Evaluation>) -> Result<(), Error> {
 /// As [`write()`].
 pub fn write_running(run: &Run) -> Result<(), Error> {
     let page = Page::new("Meta-training of a learned optimizer (running)").reloading(RELOAD_SECONDS);
-    let page = configuration(run, training(run, page)?)?;
-    Ok(page.write(run.folder().root().join("report.html"))?)
+    let mut page = training(run, page)?;
+    if run.config().validation.is_some() {
+        let judged = standings::read(&run.folder().validation())?;
+        page = add_section_so_far(page, &judged, run.normalised_adam().as_ref())?;
+    }
+    Ok(configuration(run, page)?.write(run.folder().root().join("report.html"))?)
 }
 
 fn configuration(run: &Run, page: Page) -> Result<Page, Error> {

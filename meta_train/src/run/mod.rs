@@ -25,7 +25,7 @@ use crate::observe::summary::Mark;
 use crate::observe::tensorboard::EventFile;
 use crate::population::{AtRest, Generation, Population};
 use crate::unroll::Setting;
-use crate::validation::{Choice, Chosen, Validator};
+use crate::validation::{Choice, Chosen, Standing, Validator};
 use crate::{Error, closing};
 pub use opening::new_learner;
 
@@ -109,6 +109,11 @@ impl Run {
     /// What validation chose, once training is over.
     pub fn choice(&self) -> Option<&Choice> {
         self.choice.as_ref()
+    }
+
+    /// How normalised Adam stands on the validation tasks, for the report of a running run; none before it is measured.
+    pub(crate) fn normalised_adam(&self) -> Option<Standing> {
+        self.validator.as_ref().and_then(Validator::normalised_adam)
     }
 
     /// What is frozen: the choice of validation, or the average of theta.

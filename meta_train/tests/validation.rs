@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use velo_meta_train::closing::report;
 use velo_meta_train::config::{BudgetConfig, CheckpointConfig, Config, EstimatorConfig, Plan};
 use velo_meta_train::folder::RunFolder;
 use velo_meta_train::run::{Ended, Run};
 use velo_meta_train::truncation::Truncation;
-use velo_meta_train::validation::{Choice, Chosen, ValidationConfig, Validator, ranked};
+use velo_meta_train::validation::{Choice, Chosen, Standing, ValidationConfig, Validator, ranked, standings};
 
 fn plan() -> Plan {
     let validation = ValidationConfig {
@@ -106,4 +107,69 @@ fn a_choice_that_is_interrupted_is_made_by_the_next_one() {
     assert!(matches!(interrupted, Chosen::Interrupted), "{interrupted:?}");
     let Chosen::Snapshot(choice) = begin().choose(2, &AtomicBool::new(false)).unwrap() else { panic!("no choice") };
     assert_eq!((choice.standing.generation, choice.theta), (0, plan.initial_theta.clone()));
+}
+
+/// Standings as they are said: a number may lose its last bit on its way through a file.
+fn said(standings: &[Standing]) -> Vec<String> {
+    standings.iter().map(Standing::to_string).collect()
+}
+
+fn on_file(root: &Path) -> Vec<String> {
+    said(&standings::read(&root.join("validation")).unwrap())
+}
+
+/// How often a tag stands in the event file of a run.
+fn events(root: &Path, tag: &str) -> usize {
+    let events = fs::read(root.join("events.out.tfevents.meta_train")).unwrap();
+    events.windows(tag.len()).filter(|window| *window == tag.as_bytes()).count()
+}
+
+#[test]
+fn what_has_been_judged_is_on_file_and_in_the_events_through_interruptions_and_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("run");
+    let expected = said(&finish(start(&root, 2)).standings);
+    let complete = || {
+        assert_eq!(on_file(&root), expected);
+        assert_eq!(events(&root, "validation/training_ratio"), 4);
+        assert_eq!(events(&root, "validation/validation_ratio"), 4);
+    };
+    complete();
+    let file = root.join("validation/standings.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    let without_the_second: String =
+        whole.split_inclusive('\n').enumerate().filter(|(number, _)| *number != 1).map(|(_, line)| line).collect();
+    for damaged in ["", "{}\n", &whole[..whole.len() - 9], &without_the_second] {
+        fs::write(&file, damaged).unwrap();
+        finish(resume(&root, 1));
+        complete();
+    }
+    fs::remove_file(&file).unwrap();
+    finish(resume(&root, 1));
+    complete();
+    // A file that can neither be read nor written costs the view from outside and nothing else.
+    fs::remove_file(&file).unwrap();
+    fs::create_dir_all(file.join("in the way")).unwrap();
+    assert_eq!(said(&finish(resume(&root, 1)).standings), expected);
+}
+
+#[test]
+fn a_resumed_run_forgets_the_standing_of_a_future_and_its_report_shows_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("run");
+    let expected = said(&finish(start(&root, 2)).standings);
+    fs::rename(root.join("validation/00000010"), root.join("validation/00000011")).unwrap();
+    let file = root.join("validation/standings.jsonl");
+    let moved = fs::read_to_string(&file).unwrap().replace("\"generation\":10,", "\"generation\":11,");
+    fs::write(&file, &moved).unwrap();
+    assert!(moved.contains("\"generation\":11,"));
+    let run = resume(&root, 1);
+    assert_eq!(on_file(&root), expected[..3]);
+    assert_eq!(events(&root, "validation/training_ratio"), 3, "written anew from the file");
+    report::write_running(&run).unwrap();
+    let page = fs::read_to_string(root.join("report.html")).unwrap();
+    assert!(page.contains("3 so far, the newest after outer step 8"), "{page}");
+    assert!(page.contains("after 4 outer steps</td>") && page.contains("Validation over meta-training"), "{page}");
+    finish(run);
+    assert_eq!(on_file(&root), expected);
 }

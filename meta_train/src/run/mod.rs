@@ -178,11 +178,18 @@ impl Run {
                 None => {}
             }
         }
+        // What was judged after the last look at the news.
+        for standing in self.choice.iter().flat_map(|choice| &choice.standings) {
+            if let Err(error) = self.events.append_standing(standing, self.totals.seconds) {
+                progress.say(&format!("warning: TensorBoard will not show all of validation: {error}"));
+                break;
+            }
+        }
         Ok(ended)
     }
 
     /// Takes a snapshot where one is due, or at the end, and tells what has been judged.
-    fn validate(&self, progress: &Progress, at_the_end: bool) {
+    fn validate(&mut self, progress: &Progress, at_the_end: bool) {
         let Some(validator) = &self.validator else { return };
         let generation = self.totals.generation;
         if at_the_end || validator.is_due(generation) {
@@ -192,10 +199,15 @@ impl Run {
             }
         }
         for news in validator.news() {
-            progress.say(&match news {
-                Ok(standing) => standing.to_string(),
-                Err(error) => format!("warning: validation failed: {error}"),
-            });
+            match news {
+                Ok(standing) => {
+                    progress.say(&standing.to_string());
+                    if let Err(error) = self.events.append_standing(&standing, self.totals.seconds) {
+                        progress.say(&format!("warning: TensorBoard will not show this snapshot: {error}"));
+                    }
+                }
+                Err(error) => progress.say(&format!("warning: validation: {error}")),
+            }
         }
     }
 

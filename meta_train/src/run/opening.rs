@@ -138,7 +138,6 @@ impl Run {
         let Plan { config, setting, initial_theta, evaluation_tasks } = plan;
         let Restored { totals, particles, waiting, divergence, guard } = restored;
         let metrics = MetricsFile::open(&folder.metrics(), totals.metrics_bytes)?;
-        let events = EventFile::create(&folder.events(), totals.seconds, &metrics::read(&folder.metrics())?)?;
         let validator = match &config.validation {
             Some(validation) => {
                 let architecture = &setting.architecture;
@@ -146,6 +145,8 @@ impl Run {
             }
             None => None,
         };
+        let judged = validator.as_ref().map_or(&[][..], Validator::known);
+        let events = EventFile::create(&folder.events(), totals.seconds, &metrics::read(&folder.metrics())?, judged)?;
         let setting = Arc::new(setting);
         let population = config.population.start(particles, waiting, workers, &setting)?;
         Ok(Self {

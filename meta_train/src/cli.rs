@@ -1,6 +1,7 @@
 //! The command line: what can be asked for.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
@@ -37,8 +38,9 @@ Exit codes: 0 done (also after an interruption that was saved), 1 failed, 2 wron
 pub enum Command {
     /// Start a run: meta-train, freeze, evaluate, report.
     ///
-    /// The run folder receives config.ron (resolved), start.safetensors (where theta began), environment.json, metrics.jsonl, checkpoints/,
-    /// events.out.tfevents.meta_train (for TensorBoard), initial.safetensors, learned.safetensors, trials.csv and
+    /// The run folder receives config.ron (resolved), start.safetensors (where theta began), environment.json, metrics.jsonl,
+    /// checkpoints/, events.out.tfevents.meta_train (for TensorBoard), validation/ (with validation), initial.safetensors,
+    /// learned.safetensors, trials.csv and
     /// report.html, which is written anew while the run goes on. Interrupt once (Ctrl-C or SIGTERM)
     /// to finish the outer step, write a checkpoint and leave; go on with `resume`.
     Run(RunArgs),
@@ -91,21 +93,22 @@ pub enum Command {
     },
     /// Show how a run is doing, until it ends; for a second terminal.
     ///
-    /// Reads metrics.jsonl only, and may be started, stopped and repeated at any time. When standard output is not a
-    /// terminal, it is printed once.
+    /// Progress, time left, meta-loss, speed, what every worker does, and with validation how the newest and the best
+    /// snapshot stand. Reads config.ron, metrics.jsonl and validation/standings.jsonl only, from any working directory,
+    /// and may be started, stopped and repeated at any time. When standard output is not a terminal, it is printed once.
     Watch {
         /// The run folder.
         run: PathBuf,
-        /// Seconds between two looks.
-        #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-        every: f64,
+        /// Seconds between two looks, 0.1 to 3600.
+        #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = pause, allow_negative_numbers = true)]
+        every: Duration,
     },
-    /// Compare runs: how training went and how their frozen optimizers scored.
+    /// Compare runs: how training went, how their frozen optimizers scored, and with validation their best snapshots.
     Compare {
         /// Run folders.
         #[arg(required = true, num_args = 1..)]
         runs: Vec<PathBuf>,
-        /// Also write a page with the table and the curves of all runs; must not exist.
+        /// Also write a page with the table and the curves of all runs, those of validation included; must not exist.
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
@@ -135,7 +138,27 @@ pub struct RunArgs {
     pub overrides: Vec<String>,
 }
 
+/// Accepts a pause that neither keeps a processor busy nor looks like a program that hangs.
+fn pause(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected between 0.1 and 3600 seconds".to_owned())
+}
+
 /// Accepts a number of threads that a machine can have.
 fn thread_count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_from_a_tenth_of_a_second_to_an_hour_are_accepted_and_no_others() {
+        assert_eq!(pause("0.1"), Ok(Duration::from_millis(100)));
+        assert_eq!(pause("3600"), Ok(Duration::from_secs(3600)));
+        for text in ["0", "-1", "0.09", "3601", "1e300", "NaN", "inf", "soon", ""] {
+            assert_eq!(pause(text), Err("expected between 0.1 and 3600 seconds".to_owned()), "{text}");
+        }
+    }
 }

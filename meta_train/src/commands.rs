@@ -15,6 +15,7 @@ use velo_meta_train::population::Mode;
 use velo_meta_train::run::{Ended, Run};
 use velo_meta_train::throughput;
 use velo_meta_train::throughput::balance::{self, Balance, Extent};
+use velo_meta_train::validation::standings;
 use velo_meta_train::{Error, closing};
 use velo_optimizer::LearnedWeights;
 use velo_tasks::family::families;
@@ -107,13 +108,12 @@ fn warn(warning: String) {
     eprintln!("warning: {warning}");
 }
 
-fn watch(root: &Path, every: f64) -> Result<()> {
-    let pause = Duration::try_from_secs_f64(every).context("--every")?;
+fn watch(root: &Path, pause: Duration) -> Result<()> {
     let folder = RunFolder::open(root)?;
     let total = Config::read(&folder.config(), &[]).map_err(Error::from)?.budget.outer_steps;
     loop {
         let records = metrics::read_so_far(&folder.metrics())?;
-        let picture = watch::picture(&records, total);
+        let picture = watch::picture(&records, &standings::read(&folder.validation())?, total);
         if !std::io::stdout().is_terminal() {
             print!("{picture}");
             return Ok(());

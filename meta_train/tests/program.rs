@@ -351,6 +351,8 @@ fn runs_are_watched_and_compared_from_what_they_left_behind() {
     let newest = "newest  training 1.000 (0.875 to 1.125), validation 0.750 (0.625 to 0.875) after outer step 40\n";
     let best = "best    training 1.250 (1.125 to 1.375), validation 0.750 (0.625 to 0.875) after outer step 0\n";
     assert!(watched.ends_with(&format!("{newest}{best}")), "{watched}");
+    let compared = String::from_utf8(succeed(&["compare", text(&run)]).stdout).unwrap();
+    assert!(compared.contains("0  1.250 [1.125, 1.375]  0.750 [0.625, 0.875]"), "{compared}");
     fs::write(&standings, "{}\n").unwrap();
     refused(
         &["watch", text(&run)],

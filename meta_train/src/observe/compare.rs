@@ -1,8 +1,9 @@
 //! `meta_train compare`: several runs in one table and one figure.
 //!
-//! Training is told from `metrics.jsonl`, scores from `trials.csv` of the closing comparison, where there is one.
+//! Training is told from `metrics.jsonl`, scores from `trials.csv` of the closing comparison and the standings of snapshots
+//! from `validation/standings.jsonl`, where there is one.
 
-use velo_comparison::figure::{Curves, Scale, Series};
+use velo_comparison::figure::{Curves, Interval, Scale, Series};
 use velo_comparison::score::{ScoreRules, aggregate, ratios};
 use velo_comparison::table::{Align, Cell, Table};
 use velo_comparison::{Metric, Page, Trial, trial};
@@ -12,12 +13,14 @@ use crate::Error;
 use crate::closing::evaluation::{BASELINE, LEARNED};
 use crate::closing::report::averages;
 use crate::folder::RunFolder;
+use crate::validation::{Standing, TUNED, over_outer_steps, ranked, standings};
 
 /// What one run left behind.
 pub struct Compared {
     name: String,
     records: Vec<Record>,
     trials: Vec<Trial>,
+    standings: Vec<Standing>,
 }
 
 impl Compared {
@@ -31,6 +34,7 @@ impl Compared {
             name: folder.root().display().to_string(),
             records: metrics::read_so_far(&folder.metrics())?,
             trials: if has_trials { trial::read_tables(folder.root())? } else { Vec::new() },
+            standings: standings::read(&folder.validation())?,
         })
     }
 
@@ -42,17 +46,20 @@ impl Compared {
 
     fn score(&self, metric: Metric) -> Cell {
         let rules = ScoreRules::default();
-        match aggregate(&ratios(&self.trials, LEARNED, BASELINE, metric, &rules), &rules) {
-            Some(score) => {
-                Cell::number(score.value, format!("{:.3} [{:.3}, {:.3}]", score.value, score.low, score.high))
-            }
-            None => "-".into(),
-        }
+        interval(aggregate(&ratios(&self.trials, LEARNED, BASELINE, metric, &rules), &rules))
+    }
+}
+
+fn interval(score: Option<Interval>) -> Cell {
+    match score {
+        Some(Interval { value, low, high }) => Cell::number(value, format!("{value:.3} [{low:.3}, {high:.3}]")),
+        None => "-".into(),
     }
 }
 
 /// One row per run. Meta-loss and signal are means over the newest tenth of the outer steps; ratios those of AdamW
-/// tuned to the frozen rule, as an interquartile mean with its 95 % interval, above one is better.
+/// tuned to the frozen rule, as an interquartile mean with its 95 % interval, above one is better. The last three columns
+/// are about the validation tasks: the snapshot with the best lower bound there, by its outer step.
 pub fn table(runs: &[Compared]) -> Table {
     let mut table = Table::new([
         ("run", Align::Left),
@@ -64,6 +71,9 @@ pub fn table(runs: &[Compared]) -> Table {
         ("diverged", Align::Right),
         ("training ratio", Align::Right),
         ("validation ratio", Align::Right),
+        ("best snapshot", Align::Right),
+        ("its training ratio", Align::Right),
+        ("its validation ratio", Align::Right),
     ]);
     for run in runs {
         let last = run.records.last();
@@ -72,6 +82,7 @@ pub fn table(runs: &[Compared]) -> Table {
         let fraction = |value: f64, text: String| if value.is_nan() { "-".into() } else { Cell::number(value, text) };
         let (meta_loss, signal) =
             (run.newest(|record| f64::from(record.meta_loss)), run.newest(|record| f64::from(record.signal_to_noise)));
+        let best = ranked(run.standings.clone()).into_iter().next();
         let sum = |value: fn(&Record) -> u32| run.records.iter().map(value).map(f64::from).sum::<f64>();
         let diverged = sum(|record| record.diverged) / sum(|record| record.ended);
         table.push(vec![
@@ -84,6 +95,9 @@ pub fn table(runs: &[Compared]) -> Table {
             fraction(diverged, format!("{:.1} %", 100.0 * diverged)),
             run.score(Metric::TrainLoss),
             run.score(Metric::ValidationLoss),
+            whole(best.map(|best| best.generation)),
+            interval(best.map(|best| best.train)),
+            interval(best.map(|best| best.validation)),
         ]);
     }
     table
@@ -94,7 +108,7 @@ pub fn table(runs: &[Compared]) -> Table {
 /// # Errors
 /// When a figure cannot be drawn.
 pub fn page(runs: &[Compared]) -> Result<Page, Error> {
-    let mut page = Page::new("Runs of meta-training compared").table(&table(runs));
+    let mut page = Page::new("Runs of meta-training compared").table(&table(runs)).paragraph(COLUMNS);
     type Value = fn(&Record) -> f64;
     let meta_loss: Value = |record| f64::from(record.meta_loss);
     let signal_to_noise: Value = |record| f64::from(record.signal_to_noise);
@@ -118,5 +132,64 @@ pub fn page(runs: &[Compared]) -> Result<Page, Error> {
         page =
             page.figure(curves.to_svg()?, "Mean of neighbouring outer steps; band: one standard deviation among them.");
     }
+    type Ratio = fn(&Standing) -> Interval;
+    let training: Ratio = |standing| standing.train;
+    let validation: Ratio = |standing| standing.validation;
+    for (loss, ratio) in [("Training", training), ("Validation", validation)] {
+        let judged = runs.iter().filter(|run| !run.standings.is_empty());
+        let series: Vec<Series> = judged.map(|run| over_outer_steps(run.name.clone(), &run.standings, ratio)).collect();
+        if series.is_empty() {
+            continue;
+        }
+        let curves = Curves {
+            title: format!("{loss} loss on the validation tasks"),
+            x_label: "outer steps".to_owned(),
+            y_label: format!("ratio to {TUNED}"),
+            scale: Scale::Linear,
+            y_limit: None,
+            series,
+        };
+        let caption = "Interquartile mean over tasks and seeds of the final loss of AdamW with warm-up and cosine, tuned per \
+                       task for this loss, divided by that of the snapshot. Above one is better; band: 95 % bootstrap \
+                       interval. Runs can be compared where their configurations validate on the same tasks.";
+        page = page.figure(curves.to_svg()?, caption);
+    }
     Ok(page)
+}
+
+const COLUMNS: &str = "Meta-loss and signal to noise are means over the newest tenth of the outer steps. Ratios are those of the \
+    final loss of tuned AdamW to that of the frozen rule on the tasks of the closing comparison, above one is better; the last \
+    three columns tell the snapshot with the best lower bound on the validation tasks, by its outer step.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::tests::record;
+    use crate::validation::standing::tests::standing;
+
+    fn compared(name: &str, standings: Vec<Standing>) -> Compared {
+        Compared { name: name.to_owned(), records: vec![record(1), record(2)], trials: Vec::new(), standings }
+    }
+
+    #[test]
+    fn the_best_snapshot_by_its_lower_bound_stands_in_the_row_and_a_run_without_validation_has_none() {
+        let judged =
+            compared("judged", vec![standing(0, 0.9, 1.0), standing(500, 0.95, 0.975), standing(1000, 0.5, 2.0)]);
+        let table = table(&[judged, compared("bare", Vec::new())]);
+        let shown = |row: usize| table.rows()[row][9..].iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>();
+        assert_eq!(shown(0), ["500", "0.975 [0.950, 1.000]", "0.975 [0.950, 1.000]"]);
+        assert_eq!(shown(1), ["-", "-", "-"]);
+    }
+
+    #[test]
+    fn the_page_has_curves_of_validation_for_the_runs_that_have_it() {
+        let figures = |runs: &[Compared]| page(runs).unwrap().render();
+        let bare = figures(&[compared("first", Vec::new())]);
+        assert_eq!(bare.matches("<svg").count(), 2);
+        let judged = || vec![standing(0, 0.9, 1.0), standing(500, 0.95, 0.975)];
+        let page = figures(&[compared("first", judged()), compared("second", Vec::new()), compared("third", judged())]);
+        assert_eq!(page.matches("<svg").count(), 4);
+        let of_validation = &page[page.find("Training loss on the validation tasks").unwrap()..];
+        assert!(of_validation.contains("third") && !of_validation.contains("second"), "{of_validation}");
+    }
 }

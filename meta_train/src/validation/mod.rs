@@ -20,6 +20,6 @@ pub mod standings;
 mod validator;
 
 pub use config::ValidationConfig;
-pub(crate) use report::add_section_so_far;
+pub(crate) use report::{add_section_so_far, over_outer_steps};
 pub use standing::{Standing, TUNED, TUNED_FOR_VALIDATION, ranked};
 pub use validator::{Choice, Chosen, Validator};

@@ -106,15 +106,19 @@ pub struct EpisodeRecord {
     pub horizon: u64,
     /// Inner steps done.
     pub inner_step: u64,
+    /// Inner steps that it had done when it was resumed, from which on it is scored anew; 0 for a fresh run, and where
+    /// a checkpoint does not say it.
+    #[serde(default)]
+    pub resumed_at: u64,
     /// Which sides were given up.
     pub diverged: [bool; 2],
-    /// Gap of the final losses at the end of the last segment.
+    /// Gap of the final losses at the end of the last segment; 0 before the first.
     #[serde(with = "exact")]
     pub final_gap: f64,
-    /// Sum over steps of the gap of their segments.
+    /// Sum over scored steps of the gap of their segments.
     #[serde(with = "exact")]
     pub gap_sum: f64,
-    /// Sum over steps of the mean meta-loss of both sides.
+    /// Sum over scored steps of the mean meta-loss of both sides.
     #[serde(with = "exact")]
     pub loss_sum: f64,
     /// Meta-loss of the last segment; none before the first.
@@ -282,7 +286,8 @@ impl Episode {
             change = (plus - minus) - self.record.final_gap;
             self.record.final_gap = plus - minus;
         }
-        let gap = objective.segment_gap(mean_gap, change, steps, self.record.horizon);
+        let length = self.record.horizon - self.record.resumed_at;
+        let gap = objective.segment_gap(mean_gap, change, steps, length);
         self.record.gap_sum += steps as f64 * gap;
         self.record.loss_sum += steps as f64 * meta_loss;
         let change = self.record.last_loss.map_or(0.0, |last| meta_loss as f32 - last);
@@ -325,9 +330,9 @@ impl Episode {
         losses
     }
 
-    /// The whole run as one segment.
+    /// All that is scored of the run, as one segment.
     pub fn whole(&self) -> Segment {
-        let steps = self.record.inner_step;
+        let steps = self.record.inner_step - self.record.resumed_at;
         let mean = |sum: f64| sum / steps.max(1) as f64;
         Segment { steps, gap: mean(self.record.gap_sum), meta_loss: mean(self.record.loss_sum) }
     }

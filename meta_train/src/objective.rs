@@ -15,16 +15,19 @@
 //! `(1 - w) · mean u(train) + w · mean u(held out)`, where the held-out loss is taken every few steps.
 //!
 //! # The gap of a segment
-//! A segment of `n` steps of an episode with horizon `T` has the mean gap `D` of `L⁺ - L⁻` over its steps. Where the
+//! A segment of `n` steps of an episode of `m` steps has the mean gap `D` of `L⁺ - L⁻` over its steps. Where the
 //! final loss counts, with weight `f`, the gap `G` of the losses on a few batches that stay the same for the
 //! whole episode is measured at the end of every segment, and the segment contributes
 //!
 //! ```text
-//! gap = (1-f) D + f (T/n) (G - G_before)           G = 0 at the start, where both sides are the same
+//! gap = (1-f) D + f (m/n) (G - G_before)           G_before = 0 in the first segment
 //! ```
 //!
-//! so that the mean of the gap over the steps of an episode is `(1-f) · mean (L⁺ - L⁻) + f · G_T` exactly: the
+//! so that the mean of the gap over the steps of an episode is `(1-f) · mean (L⁺ - L⁻) + f · G_end` exactly: the
 //! final loss is learned from without waiting for the end.
+//!
+//! A fresh run has `m = T`, its horizon, and both sides are the same at its start. A run that is resumed at step `s`,
+//! to reach the horizon `T`, is an episode of its own of `m = T - s` steps ([`crate::resume`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +84,8 @@ impl Default for Objective {
 }
 
 impl Objective {
-    /// `u(loss)`, always finite; `tuned` is what a tuned optimizer has at that step, over `reference`.
+    /// `u(loss)`, always finite; `tuned` is what a tuned optimizer has at that step, over `reference`. Every episode
+    /// whose objective asks for it has it.
     pub fn score_beside(&self, loss: f32, reference: f32, tuned: Option<f32>) -> f32 {
         let Some(tuned) = tuned.filter(|_| self.transform == Transform::Tuned) else {
             return self.score(loss, reference);
@@ -93,7 +97,8 @@ impl Objective {
         behind.clamp(-self.worst(), self.worst())
     }
 
-    /// `u(loss)` by the reference loss alone, always finite.
+    /// `u(loss)` by the reference loss alone, always finite; the logarithm where the transform is relative to a tuned
+    /// optimizer, as for tasks outside the pool.
     pub fn score(&self, loss: f32, reference: f32) -> f32 {
         if !loss.is_finite() {
             return self.worst();
@@ -113,11 +118,11 @@ impl Objective {
         }
     }
 
-    /// `(1-f) D + f (T/n) ΔG` for a segment of `steps` steps, whose mean gap is `mean_gap` and over which the gap of
-    /// the final loss changed by `final_change`.
-    pub fn segment_gap(&self, mean_gap: f64, final_change: f64, steps: u64, horizon: u64) -> f64 {
+    /// `(1-f) D + f (m/n) ΔG` for a segment of `steps` of the `length` steps of an episode, whose mean gap is
+    /// `mean_gap` and over which the gap of the final loss changed by `final_change`.
+    pub fn segment_gap(&self, mean_gap: f64, final_change: f64, steps: u64, length: u64) -> f64 {
         let weight = f64::from(self.final_weight);
-        (1.0 - weight) * mean_gap + weight * (horizon as f64 / steps as f64) * final_change
+        (1.0 - weight) * mean_gap + weight * (length as f64 / steps as f64) * final_change
     }
 
     /// Whether the held-out loss is taken at `inner_step`.

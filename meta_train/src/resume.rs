@@ -12,6 +12,17 @@
 //!
 //! A snapshot carries the numbers of its episode, from which its perturbation is regenerated: the two sides go on
 //! under the `n` that made them, so that NRES stays unbiased.
+//!
+//! A run that goes on from step `s` to the horizon `T` is scored as an episode of its own: of `m = T - s` steps, with
+//! no gap of the final loss before the first of them. Its windows `k` of `n_k` steps then telescope as those of a
+//! fresh run do,
+//!
+//! ```text
+//! 1/m Σ n_k ((1-f) D_k + f (m/n_k) (G_k - G_{k-1})) = (1-f) · mean D + f · G_end        G before the first = 0
+//! ```
+//!
+//! The gap that there is at `s` is not taken off `G_end`: `n` has shaped the final loss at `T` since the first step of
+//! the run, not since step `s`, and what the earlier life was scored by is the final loss at another horizon.
 
 use serde::{Deserialize, Serialize};
 use velo_optimizer::Optimizer;
@@ -110,10 +121,19 @@ impl Snapshot {
         Ok(episode)
     }
 
-    /// The snapshot with a horizon that reaches as far again as a fresh run of number `episode` would.
+    /// The snapshot with a horizon that reaches as far again as a fresh run of number `episode` would, and nothing
+    /// scored so far.
     fn extended(mut self, setting: &Setting, stage: &Stage, particle: u64, episode: u64) -> Self {
         let more = stage.truncation.horizon(uniform(setting.seed, Purpose::Horizon, particle, episode));
-        self.record.horizon = self.record.inner_step + more;
+        let inner_step = self.record.inner_step;
+        self.record = EpisodeRecord {
+            horizon: inner_step + more,
+            resumed_at: inner_step,
+            final_gap: 0.0,
+            gap_sum: 0.0,
+            loss_sum: 0.0,
+            ..self.record
+        };
         self
     }
 }

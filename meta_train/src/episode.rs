@@ -12,7 +12,7 @@ use velo_tasks::{Batch, Partition, Split, Task};
 
 use crate::Error;
 use crate::noise::{Purpose, bits, uniform};
-use crate::objective::{Objective, Scores, has_diverged};
+use crate::objective::{Objective, Scores, Transform, has_diverged};
 use crate::reference::Reference;
 use crate::setting::Setting;
 
@@ -202,7 +202,8 @@ impl Episode {
     /// An episode at its first step.
     ///
     /// # Errors
-    /// When the task or the optimizer cannot be built.
+    /// When the task or the optimizer cannot be built, or the meta-loss is relative to a tuned optimizer whose curves on
+    /// the task are not known.
     pub fn new(setting: &Setting, birth: Birth) -> Result<Self, Error> {
         let draw = EpisodeDraw::new(setting, birth);
         let (family, task) = setting.tasks.draw_in(birth.stage, draw.task)?;
@@ -220,6 +221,11 @@ impl Episode {
         };
         let record = EpisodeRecord { birth, horizon: draw.horizon, ..EpisodeRecord::default() };
         let tuned = setting.references.get(&(birth.stage, draw.task)).cloned();
+        if tuned.is_none() && setting.stages[birth.stage].objective.transform == Transform::Tuned {
+            let field = format!("the reference curve of the task with seed {} in stages[{}]", draw.task, birth.stage);
+            let expected = "known before a run begins, from `Setting::find_references`, for every task of the pool";
+            return Err(Error::config(field, "missing", expected));
+        }
         Ok(Self { draw, family, sides: [side()?, side()?], task, tuned, record })
     }
 

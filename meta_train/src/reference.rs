@@ -4,8 +4,9 @@
 //! kept as ratios of loss and `L_ref`, averaged over [`POINTS`] stretches. The meta-loss can then be
 //! taken relative to it ([`crate::objective::Transform::Tuned`]).
 //!
-//! Curves are cached in a file of lines, keyed by a hash of the task's configuration and of what was tried, so that they are
-//! computed once and an interrupted computation goes on where it was.
+//! Curves are cached in a file of lines, keyed by a hash of the task's configuration, of what was tried, and of the
+//! code that computes them, so that they are computed once and an interrupted computation goes on where it was. Curves
+//! of other code stay in the file, unused.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
+use velo_comparison::fingerprint;
 use velo_optimizer::hand_designed::AdamWConfig;
 use velo_optimizer::{OptimizerConfig, Schedule};
 use velo_tasks::{Batch, Split, Task, TaskConfig};
@@ -176,14 +178,11 @@ fn read(cache: &Path) -> Result<HashMap<String, Arc<Reference>>, Error> {
     Ok(known)
 }
 
-/// A hash of the task and of what is tried on it.
+/// A hash of the task, of what is tried on it, and of the code that does it: tasks, optimizers and this file.
 fn key(config: &ReferenceConfig, task: &TaskConfig) -> String {
     let tried = (&config.rates, &config.horizons, config.held_out_weight, POINTS);
     let text = serde_json::to_string(&(task, tried)).expect("a configuration is plain data");
-    let hash = |start: u64| {
-        text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
-    };
-    format!("{:016x}{:016x}", hash(0xcbf2_9ce4_8422_2325), hash(0x9e37_79b9_7f4a_7c15))
+    fingerprint::key(&[fingerprint::CODE, env!("CARGO_PKG_VERSION"), include_str!("reference.rs"), &text])
 }
 
 fn measure(config: &ReferenceConfig, task: &mut dyn Task) -> Result<Reference, Error> {

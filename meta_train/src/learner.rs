@@ -61,8 +61,8 @@ impl GapScale {
 /// What one outer step did.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct OuterStep {
-    /// Mean meta-loss over all windows.
-    pub meta_loss: f32,
+    /// Mean meta-loss over all windows; none where no run said anything, as between the ends of full-length runs.
+    pub meta_loss: Option<f32>,
     /// Norm of the mean gradient before clipping.
     pub gradient_norm: f32,
     /// Squared norm of the mean gradient over that of its standard error, minus one: zero for pure noise.
@@ -300,5 +300,5 @@ fn summarise(reports: &[Option<WindowReport>], outcome: &mut OuterStep) {
         outcome.episodes += report.ended.len() as u32;
         outcome.diverged += report.diverged();
     }
-    outcome.meta_loss = (sum / steps.max(1) as f64) as f32;
+    outcome.meta_loss = (steps > 0).then(|| (sum / steps as f64) as f32);
 }

@@ -12,7 +12,7 @@ use velo_meta_train::estimator::{Method, Position};
 use velo_meta_train::guard::{Guard, Heard, MOST_ROLLBACKS};
 use velo_meta_train::population::{Population, Synchronous};
 use velo_meta_train::run::new_learner;
-use velo_meta_train::unroll::{Particle, SegmentGap, WindowReport};
+use velo_meta_train::unroll::{Birth, EpisodeDraw, Particle, SegmentGap, WindowReport};
 use window::next_window;
 
 /// A meta-loss of the first generation.
@@ -69,6 +69,31 @@ fn a_lost_particle_is_reported_with_its_reason_and_restarted_in_its_next_episode
         let particle = &population.at_rest().unwrap().particles[lost.particle as usize];
         assert_eq!((particle.episode, particle.window), (lost.episode + 1, lost.window + 1));
     }
+}
+
+#[test]
+fn an_episode_that_began_inside_the_window_and_failed_there_is_the_one_that_is_given_up() {
+    let mut config = small_config();
+    // A window sees the end of an episode without a fuse before the fuse of the next one blows.
+    (config.truncation.shortest, config.truncation.longest) = (7, 7);
+    let plan = bowl_plan(config, Some(3));
+    let theta = plan.initial_theta.clone();
+    let particles = (0..plan.setting.particles).map(Particle::new).collect();
+    let setting = Arc::new(plan.setting);
+    let mut population = Synchronous::new(particles, 2, &setting).unwrap();
+    let mut begun_inside = 0;
+    for generation in 0..12 {
+        let before: Vec<u64> =
+            population.at_rest().unwrap().particles.iter().map(|particle| particle.episode).collect();
+        for lost in population.run_generation(generation, &theta).unwrap().lost {
+            let birth = Birth { particle: lost.particle, episode: lost.episode, ..Birth::default() };
+            assert_eq!(EpisodeDraw::new(&setting, birth).task % 3, 0, "episode {} has no fuse", lost.episode);
+            let particle = &population.at_rest().unwrap().particles[lost.particle as usize];
+            assert_eq!(particle.episode, lost.episode + 1, "what failed is not begun again");
+            begun_inside += u32::from(lost.episode > before[lost.particle as usize]);
+        }
+    }
+    assert!(begun_inside > 3, "{begun_inside}");
 }
 
 #[test]
@@ -187,6 +212,23 @@ fn a_generation_without_any_contribution_leaves_theta_alone() {
     learner.step(&[None, report(1, f32::INFINITY)], &plan.setting).unwrap();
     assert_eq!(learner.theta(), plan.initial_theta);
     assert_eq!(learner.generation(), 1);
+}
+
+#[test]
+fn a_generation_in_which_no_run_said_anything_has_no_meta_loss() {
+    let mut config = small_config();
+    config.estimator.method = Method::FullEs;
+    (config.truncation.shortest, config.truncation.longest) = (30, 30);
+    let plan = bowl_plan(config, None);
+    // The last particle of a population is the one whose first run is hardly cut: it is over in the third window.
+    let mut particle = Particle::new(plan.setting.particles - 1);
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let report = next_window(&mut particle, &plan.initial_theta, &plan.setting);
+        let outcome = new_learner(&plan).unwrap().step(&[Some(report)], &plan.setting).unwrap();
+        told.push(outcome.meta_loss.is_some());
+    }
+    assert_eq!(told, [false, false, true]);
 }
 
 #[test]

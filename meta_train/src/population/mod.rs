@@ -125,7 +125,7 @@ pub struct AtRest<'a> {
 pub struct Lost {
     /// The particle.
     pub particle: u64,
-    /// The episode it was in.
+    /// Times it had been reset before the episode in which it failed, which may have begun inside the window.
     pub episode: u64,
     /// The window it was in.
     pub window: u64,
@@ -183,17 +183,14 @@ pub(crate) fn train_window(
     setting: &Setting,
     scratch: &mut Scratch,
 ) -> Result<(Particle, WindowReport), Lost> {
-    let (index, episode, window) = (particle.index, particle.episode, particle.window);
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let report = particle.run_window(theta, generation, setting, scratch);
-        (particle, report)
-    }));
+    let outcome = catch_unwind(AssertUnwindSafe(|| particle.run_window(theta, generation, setting, scratch)));
     let reason = match outcome {
-        Ok((particle, Ok(report))) => return Ok((particle, report)),
-        Ok((_, Err(error))) => error.to_string(),
+        Ok(Ok(report)) => return Ok((particle, report)),
+        Ok(Err(error)) => error.to_string(),
         Err(panic) => panic_message(panic.as_ref()),
     };
-    Err(Lost { particle: index, episode, window, reason })
+    // After a panic only the counters of a particle mean anything, and they are those of the episode that failed.
+    Err(Lost { particle: particle.index, episode: particle.episode, window: particle.window, reason })
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -226,12 +226,10 @@ impl Run {
         }
         let before = self.learner.state();
         let outcome = self.learner.step(&generation.reports, &self.setting)?;
-        let said_something = generation.reports.iter().flatten().any(|report| !report.segments.is_empty());
-        let meta_loss = said_something.then_some(outcome.meta_loss);
         let heard = Heard {
             generation: self.totals.generation,
             oldest: self.totals.generation - generation.largest_staleness,
-            meta_loss,
+            meta_loss: outcome.meta_loss,
             worst: self.setting.stage(self.totals.generation).objective.worst(),
         };
         let judged = self.guard.judge_meta_loss(before, heard);
@@ -247,7 +245,8 @@ impl Run {
         let record = Record {
             generation: self.totals.generation,
             inner_steps: self.totals.inner_steps,
-            meta_loss: outcome.meta_loss,
+            // Where no run said anything the curve goes on at its usual height.
+            meta_loss: outcome.meta_loss.or(self.guard.usual_meta_loss()).unwrap_or_default(),
             gradient_norm: outcome.gradient_norm,
             signal_to_noise: outcome.signal_to_noise,
             diverged: outcome.diverged,

@@ -56,6 +56,20 @@ pub fn uniform(seed: u64, purpose: Purpose, a: u64, b: u64) -> f64 {
 /// are orthogonal to each other. Each is still standard normal by itself: its direction is what Gram-Schmidt leaves
 /// of a normal vector's, and its length is that vector's, which is independent of the direction. So estimates stay
 /// unbiased, while together the block covers more of the space than independent draws.
+///
+/// What a block is worth depends on what the number counts, because only perturbations that meet in the gradient of
+/// one outer step can cover the space together:
+///
+/// * With truncated ES and PES it is the window. All particles of a synchronous population share it at any time, so
+///   the fresh perturbations of every outer step are orthogonal within blocks. For truncated ES these are the
+///   directions. Those of PES are sums since the reset: orthogonal in the first window of an episode, and later
+///   only without the products of the same window, `i` of `i²` after `i` windows.
+/// * With NRES and full-length ES it is how many episodes the particle had before. Where all horizons are equal,
+///   neighbours have the same number but for the share of an episode by which they are staggered. Where horizons
+///   are drawn, the counts of neighbours drift apart as random walks do: perturbations of the same number meet in one
+///   outer step by accident only, and those that meet are as good as independent. Then nothing is won, and nothing is
+///   lost but the time that it takes. Full-length ES speaks at the end of an episode, so a block would have to end in
+///   the same window, too.
 #[derive(Debug, Clone)]
 pub struct Noise {
     seed: u64,

@@ -19,7 +19,10 @@ pub struct EstimatorConfig {
     pub sigma: f32,
     /// Other standard deviations for parts of the weights; the last that fits a weight's name counts.
     pub part_sigmas: Vec<PartSigma>,
-    /// Particles whose perturbations of the same number are orthogonal to each other; none for independent ones.
+    /// Particles whose perturbations of the same number are orthogonal to each other; none for independent ones. The
+    /// number is the window for PES and truncated ES, whose perturbations meet in every outer step, and the episode
+    /// for NRES and full-length ES, where they seldom meet unless all horizons are equal: see
+    /// [`Noise`](crate::noise::Noise).
     pub orthogonal: Option<usize>,
     /// Antithetic pairs per outer step.
     pub pairs: u64,

@@ -1,4 +1,5 @@
-//! Full-length antithetic evolution strategies, as VeLO was trained (arXiv 2211.09760).
+//! Full-length antithetic evolution strategies (Salimans et al., arXiv 1703.03864), as VeLO was trained (Metz et al.,
+//! arXiv 2211.09760).
 //!
 //! One perturbation per episode, as in [`super::nres`], but nothing is said before the end: a finished run
 //! contributes once, with its mean meta-loss or its final one over all windows. The sum over an episode is that of

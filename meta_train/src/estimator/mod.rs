@@ -8,7 +8,8 @@
 //! g = (σ d) D / (2 σ²) = d D / (2 σ)
 //! ```
 //!
-//! entry by entry, as `σ` may differ between parts of theta.
+//! entry by entry, as `σ` may differ between parts of theta. With `d = n` and whole runs this is antithetic evolution
+//! strategies (Salimans et al., arXiv 1703.03864); the `2` is there because both sides are measured.
 //!
 //! The methods differ in one thing only, when `n` is redrawn and what `d` is:
 //!

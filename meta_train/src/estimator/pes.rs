@@ -1,4 +1,4 @@
-//! Persistent evolution strategies (Vicol, Metz, Sohl-Dickstein, arXiv 2112.13835).
+//! Persistent evolution strategies (Vicol, Metz and Sohl-Dickstein 2021, arXiv 2112.13835).
 //!
 //! Every window has its own perturbation. The state at its start was shaped by all perturbations since the
 //! reset, so the direction is their sum:

@@ -1,4 +1,5 @@
-//! Estimators against problems solved by hand, and against the published PES arithmetic.
+//! Estimators by themselves, against problems solved by hand, and against the published PES arithmetic; `engine.rs` has
+//! the whole way from inner runs to the outer step.
 //!
 //! The problem: a state moves by `u = a·θ` per inner step and costs `L_t = (s_t - 1)²` with `s_t = t u`, over
 //! episodes of `T` steps. The mean `1/T Σ L_t` has the gradient `a · 1/T Σ 2 t (t u - 1)`, the final loss `L_T` has

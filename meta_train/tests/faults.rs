@@ -14,6 +14,7 @@ use velo_meta_train::clock::Clock;
 use velo_meta_train::closing::report;
 use velo_meta_train::config::{Config, Plan};
 use velo_meta_train::curriculum::StageConfig;
+use velo_meta_train::estimator::Method;
 use velo_meta_train::folder::RunFolder;
 use velo_meta_train::observe::metrics::{self, Record};
 use velo_meta_train::population::Mode;
@@ -75,6 +76,25 @@ fn a_theta_that_blows_up_for_good_ends_the_run_with_what_to_change_and_leaves_th
         let kept = light::read(&light::list(&run.folder().checkpoints()).unwrap()[0]).unwrap();
         assert!(norm(&kept.state.theta) < 100.0);
     }
+}
+
+#[test]
+fn outer_steps_in_which_no_full_length_run_ended_are_recorded_with_the_usual_meta_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = small_config();
+    config.estimator.method = Method::FullEs;
+    config.estimator.pairs = 1;
+    (config.truncation.shortest, config.truncation.longest) = (30, 30);
+    let mut run = start(bowl_plan(config, None), &folder.path().join("run"));
+    let (ended, records) = train(&mut run);
+    assert_eq!(ended.unwrap(), Ended::Finished);
+    let first = records.iter().position(|record| record.ended > 0).expect("a run has ended");
+    let silent = records[first..].windows(2).filter(|pair| pair[1].ended == 0);
+    assert!(silent.clone().count() > 4);
+    for pair in silent.filter(|pair| pair[0].generation == records[first].generation) {
+        assert_eq!(pair[1].meta_loss, pair[0].meta_loss, "so far the first is all that is known");
+    }
+    assert!(records[first..].iter().all(|record| record.meta_loss != 0.0));
 }
 
 /// Bowls of two families, of which one has no bottom.

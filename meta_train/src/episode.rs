@@ -106,9 +106,7 @@ pub struct EpisodeRecord {
     pub horizon: u64,
     /// Inner steps done.
     pub inner_step: u64,
-    /// Inner steps that it had done when it was resumed, from which on it is scored anew; 0 for a fresh run, and where
-    /// a checkpoint does not say it.
-    #[serde(default)]
+    /// Inner steps that it had done when it was resumed, from which on it is scored anew; 0 for a fresh run.
     pub resumed_at: u64,
     /// Which sides were given up.
     pub diverged: [bool; 2],

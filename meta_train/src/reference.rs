@@ -148,7 +148,8 @@ pub fn references(
     // Read back what was written, so that a run that computes the curves and one that finds them see the same numbers.
     let known = read(cache)?;
     let found = tasks.iter().zip(&keys).map(|((place, _), key)| {
-        let reference = known.get(key).ok_or_else(|| Error::run_folder(cache, format!("lost the curves of {key}")))?;
+        let reference =
+            known.get(key).ok_or_else(|| Error::damaged_file(cache, format!("lost the curves of {key}")))?;
         Ok((*place, Arc::clone(reference)))
     });
     found.collect()
@@ -168,10 +169,10 @@ fn read(cache: &Path) -> Result<HashMap<String, Arc<Reference>>, Error> {
     let mut known = HashMap::new();
     for (number, line) in text[..whole].lines().enumerate() {
         let Line { key, reference } = serde_json::from_str(line)
-            .map_err(|error| Error::run_folder(cache, format!("line {}: {error}; remove the file", number + 1)))?;
+            .map_err(|error| Error::damaged_file(cache, format!("line {}: {error}; remove the file", number + 1)))?;
         let complete = |curve: &Curve| curve.train.len() == POINTS && curve.held_out.len() == POINTS;
         if reference.curves.is_empty() || !reference.curves.iter().all(complete) {
-            return Err(Error::run_folder(cache, format!("line {}: incomplete; remove the file", number + 1)));
+            return Err(Error::damaged_file(cache, format!("line {}: incomplete; remove the file", number + 1)));
         }
         known.insert(key, Arc::new(reference));
     }

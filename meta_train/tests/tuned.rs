@@ -41,8 +41,9 @@ fn config(transform: Transform) -> Config {
 }
 
 fn train(config: Config, root: &Path) -> (Run, Vec<Record>) {
-    let folder = RunFolder::create(root, &config).unwrap();
-    let mut run = Run::start(config.check().unwrap(), folder, 2).unwrap();
+    let plan = config.check().unwrap();
+    let folder = RunFolder::create(root, &plan).unwrap();
+    let mut run = Run::start(plan, folder, 2).unwrap();
     assert_eq!(run.train(&AtomicBool::new(false)).unwrap(), Ended::Finished);
     let records = metrics::read(&run.folder().metrics()).unwrap();
     (run, records)

@@ -35,7 +35,8 @@ pub struct Record {
     pub generation: u64,
     /// Inner steps trained so far, both sides of all pairs.
     pub inner_steps: u64,
-    /// Mean meta-loss of the windows.
+    /// Mean meta-loss of the windows; where no run said anything, as between the ends of full-length runs, the usual one so far, and
+    /// 0 before there is one.
     pub meta_loss: f32,
     /// Norm of the mean gradient before clipping.
     pub gradient_norm: f32,

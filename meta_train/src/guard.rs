@@ -11,7 +11,7 @@
 //!
 //! `worst` is the score of a diverged run: a meta-loss that near to it says that almost all runs of the generation
 //! fail, which neither a hard draw of tasks nor a change of stage explains. Where the usual meta-loss is near it already, nine
-//! tenths of what is left are the bound.
+//! tenths of what is left are the bound, if enough runs were heard that a few hard draws do not make it.
 //!
 //! The last good generation is the newest theta of which a meta-loss in bounds has been heard: the reports of workers that do
 //! not wait for each other are about older ones, so that a theta waits here until reports about it, or about a newer one, are in.
@@ -31,6 +31,9 @@ const NEAR_WORST: f32 = 0.5;
 
 /// Share of the way from the usual to the worst score beyond which, however short the way, something has happened.
 const MOST_OF_THE_WAY: f32 = 0.9;
+
+/// Stretches of runs that have to be heard for that.
+const ENOUGH: usize = 8;
 
 /// Growth of theta's norm since the last good generation that no ordinary step explains.
 const LARGEST_GROWTH: f64 = 100.0;
@@ -60,6 +63,8 @@ pub struct Heard {
     pub oldest: u64,
     /// Mean meta-loss of the reports; none when no run said anything.
     pub meta_loss: Option<f32>,
+    /// Stretches of runs that it is the mean of.
+    pub stretches: usize,
     /// The score of a diverged run.
     pub worst: f32,
 }
@@ -98,7 +103,7 @@ impl Guard {
             return Ok(());
         };
         let usual = self.usual_meta_loss;
-        let bound = usual.map_or(f32::INFINITY, |usual| bound(usual, heard.worst));
+        let bound = usual.map_or(f32::INFINITY, |usual| bound(usual, heard));
         if !meta_loss.is_finite() || meta_loss > bound {
             return Err(format!("the meta-loss is {meta_loss}, expected a finite number up to {bound}"));
         }
@@ -145,8 +150,9 @@ impl Guard {
     }
 }
 
-fn bound(usual: f32, worst: f32) -> f32 {
-    (usual + LARGEST_RISE).max(worst - NEAR_WORST).min(usual + MOST_OF_THE_WAY * (worst - usual))
+fn bound(usual: f32, Heard { worst, stretches, .. }: Heard) -> f32 {
+    let bound = (usual + LARGEST_RISE).max(worst - NEAR_WORST);
+    if stretches >= ENOUGH { bound.min(usual + MOST_OF_THE_WAY * (worst - usual)) } else { bound }
 }
 
 fn norm(values: &[f32]) -> f64 {
@@ -163,7 +169,7 @@ mod tests {
 
     /// Reports about theta itself.
     fn heard(generation: u64, meta_loss: impl Into<Option<f32>>) -> Heard {
-        Heard { generation, oldest: generation, meta_loss: meta_loss.into(), worst: 1.0 }
+        Heard { generation, oldest: generation, meta_loss: meta_loss.into(), stretches: 8, worst: 1.0 }
     }
 
     #[test]
@@ -183,6 +189,7 @@ mod tests {
         guard.judge_meta_loss(state(1.0), heard(0, 0.5)).unwrap();
         guard.judge_meta_loss(state(2.0), heard(1, 0.9)).unwrap();
         assert!(guard.judge_meta_loss(state(3.0), heard(2, 0.999)).is_err());
+        guard.judge_meta_loss(state(3.0), Heard { stretches: 7, ..heard(2, 0.999) }).expect("a few hard draws");
         let mut guard = Guard::default();
         guard.judge_meta_loss(state(1.0), heard(0, 1.0)).unwrap();
         guard.judge_meta_loss(state(2.0), heard(1, 1.0)).expect("it cannot get worse than it was from the start");

@@ -134,7 +134,7 @@ fn stages(stages: &[Stage]) -> Table {
         ("outer rate times", Align::Right),
     ]);
     let whole = |count: u64| Cell::number(count as f64, count.to_string());
-    for stage in taken(stages) {
+    for stage in stages {
         let (truncation, objective) = (stage.truncation, stage.objective);
         table.push(vec![
             Cell::number(stage.first as f64, outer_steps(stage)),
@@ -148,11 +148,6 @@ fn stages(stages: &[Stage]) -> Table {
         ]);
     }
     table
-}
-
-/// Stages of at least one outer step: a small share of few has none.
-fn taken(stages: &[Stage]) -> impl Iterator<Item = &Stage> {
-    stages.iter().filter(|stage| stage.first < stage.end)
 }
 
 /// Outer steps are counted from one, as in the metrics.
@@ -171,7 +166,7 @@ fn name(transform: Transform) -> &'static str {
 /// What the numbers of the meta-loss are, stage by stage where that differs.
 fn meta_loss_caption(stages: &[Stage]) -> String {
     let mut parts: Vec<(String, Vec<String>)> = Vec::new();
-    for stage in taken(stages) {
+    for stage in stages {
         let told = meta_loss(&stage.objective);
         match parts.iter_mut().find(|(known, _)| *known == told) {
             Some((_, when)) => when.push(outer_steps(stage)),
@@ -309,9 +304,7 @@ mod tests {
             objective: Some(objective),
             ..StageConfig::default()
         };
-        // The third is too short for a single outer step.
-        let third = StageConfig { share: 1e-3, ..StageConfig::default() };
-        let mut config = Config { stages: vec![StageConfig::default(), second, third], ..Config::default() };
+        let mut config = Config { stages: vec![StageConfig::default(), second], ..Config::default() };
         config.budget.outer_steps = 100;
         let table = stages(&config.check().unwrap().setting.stages);
         let rows: Vec<Vec<&str>> =

@@ -230,6 +230,7 @@ impl Run {
             generation: self.totals.generation,
             oldest: self.totals.generation - generation.largest_staleness,
             meta_loss: outcome.meta_loss,
+            stretches: generation.reports.iter().flatten().map(|report| report.segments.len()).sum(),
             worst: self.setting.stage(self.totals.generation).objective.worst(),
         };
         let judged = self.guard.judge_meta_loss(before, heard);

@@ -38,11 +38,11 @@ Exit codes: 0 done (also after an interruption that was saved), 1 failed, 2 wron
 pub enum Command {
     /// Start a run: meta-train, freeze, evaluate, report.
     ///
-    /// The run folder receives config.ron (resolved), start.safetensors (where theta began), environment.json, metrics.jsonl,
-    /// checkpoints/, events.out.tfevents.meta_train (for TensorBoard), validation/ (with validation), initial.safetensors,
-    /// learned.safetensors, trials.csv and
-    /// report.html, which is written anew while the run goes on. Interrupt once (Ctrl-C or SIGTERM)
-    /// to finish the outer step, write a checkpoint and leave; go on with `resume`.
+    /// The run folder receives config.ron (resolved), start.safetensors (where theta began), environment.json, lock,
+    /// metrics.jsonl, events.out.tfevents.meta_train (for TensorBoard), checkpoints/, validation/ and reference.jsonl (where
+    /// configured), and in the end initial.safetensors, learned.safetensors, trials.csv, curves.csv and figures/. report.html is
+    /// written anew while the run goes on. Interrupt once (Ctrl-C or SIGTERM) to finish the outer step, write a checkpoint and
+    /// leave; go on with `resume`.
     Run(RunArgs),
     /// Go on with an interrupted or killed run.
     ///
@@ -100,7 +100,7 @@ pub enum Command {
         /// The run folder.
         run: PathBuf,
         /// Seconds between two looks, 0.1 to 3600.
-        #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = pause, allow_negative_numbers = true)]
+        #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = sensible_time, allow_negative_numbers = true)]
         every: Duration,
     },
     /// Compare runs: how training went, how their frozen optimizers scored, and with validation their best snapshots.
@@ -117,8 +117,8 @@ pub enum Command {
     /// Measure inner steps per second and where the time goes, and how workers share a mixture of unequal tasks.
     Bench {
         /// Seconds per measurement; on the mixture, five times as long for one worker, and the same outer steps for all.
-        #[arg(long, default_value_t = 2.0)]
-        seconds: f64,
+        #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = sensible_time)]
+        seconds: Duration,
     },
 }
 
@@ -138,8 +138,8 @@ pub struct RunArgs {
     pub overrides: Vec<String>,
 }
 
-/// Accepts a pause that neither keeps a processor busy nor looks like a program that hangs.
-fn pause(text: &str) -> Result<Duration, String> {
+/// Accepts a time that neither keeps a processor busy with looking nor seems to never end.
+fn sensible_time(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected between 0.1 and 3600 seconds".to_owned())
 }
@@ -154,11 +154,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_from_a_tenth_of_a_second_to_an_hour_are_accepted_and_no_others() {
-        assert_eq!(pause("0.1"), Ok(Duration::from_millis(100)));
-        assert_eq!(pause("3600"), Ok(Duration::from_secs(3600)));
+    fn times_from_a_tenth_of_a_second_to_an_hour_are_accepted_and_no_others() {
+        assert_eq!(sensible_time("0.1"), Ok(Duration::from_millis(100)));
+        assert_eq!(sensible_time("3600"), Ok(Duration::from_secs(3600)));
         for text in ["0", "-1", "0.09", "3601", "1e300", "NaN", "inf", "soon", ""] {
-            assert_eq!(pause(text), Err("expected between 0.1 and 3600 seconds".to_owned()), "{text}");
+            assert_eq!(sensible_time(text), Err("expected between 0.1 and 3600 seconds".to_owned()), "{text}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -60,8 +61,8 @@ fn run(args: RunArgs) -> Result<()> {
     let plan = config.check().with_context(|| args.config.display().to_string())?;
     let folder = RunFolder::create(&args.out.unwrap_or_else(|| default_folder(&args.config)), &plan)?;
     eprintln!("run folder: {}", folder.root().display());
-    let interrupt = Interrupt::listen()?;
     let run = Run::start(plan, folder, worker_count(args.workers))?;
+    let interrupt = Interrupt::listen()?;
     train_and_close(run, worker_count(args.workers), &interrupt)
 }
 
@@ -72,6 +73,11 @@ fn default_folder(config: &Path) -> PathBuf {
     (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from("runs").join(stem))
 }
 
+/// Refuses the name of a file or folder that is not there: the command has to change, not the machine.
+fn require_exists(path: &Path) -> Result<()> {
+    if path.exists() { Ok(()) } else { Err(Error::run_folder(path, "does not exist").into()) }
+}
+
 /// What a folder says that it is to do.
 fn plan_of(folder: &RunFolder) -> Result<Plan> {
     folder.plan().with_context(|| folder.config().display().to_string())
@@ -80,23 +86,24 @@ fn plan_of(folder: &RunFolder) -> Result<Plan> {
 fn resume(root: &Path, restart_unrolls: bool, workers: usize) -> Result<()> {
     let folder = RunFolder::open_to_go_on(root)?;
     let plan = plan_of(&folder)?;
-    let interrupt = Interrupt::listen()?;
     let run = if restart_unrolls {
         Run::restart_unrolls(plan, folder, workers, &mut warn)?
     } else {
         Run::resume(plan, folder, workers, &mut warn)?
     };
     eprintln!("resuming after outer step {}", run.totals().generation);
+    let interrupt = Interrupt::listen()?;
     train_and_close(run, workers, &interrupt)
 }
 
 fn go_on_from(root: &Path, file: &Path, workers: usize) -> Result<()> {
+    require_exists(file)?;
     let light = light::read(file)?;
     let plan = plan_of_light(file, &light)?;
     let folder = RunFolder::create_from(root, &plan, (file, &light))?;
-    let interrupt = Interrupt::listen()?;
     eprintln!("going on after outer step {}, with new inner runs", light.totals.generation);
     let run = Run::from_light(plan, folder, workers, light)?;
+    let interrupt = Interrupt::listen()?;
     train_and_close(run, workers, &interrupt)
 }
 
@@ -121,7 +128,16 @@ fn watch(root: &Path, pause: Duration) -> Result<()> {
         // Home, then clear what is below: the picture does not flicker as it would on an empty screen.
         print!("\x1b[H\x1b[J{}\n{picture}", root.display());
         std::io::stdout().flush()?;
-        if folder.learned().exists() || records.last().is_some_and(|record| record.generation >= total) {
+        if !folder.is_in_use() {
+            let complete = records.last().is_some_and(|record| record.generation >= total);
+            println!(
+                "{}",
+                if complete {
+                    "the run has ended"
+                } else {
+                    "no process trains this run; go on with `meta_train resume`"
+                }
+            );
             return Ok(());
         }
         std::thread::sleep(pause);
@@ -143,12 +159,12 @@ fn compare(roots: &[PathBuf], to: Option<&Path>) -> Result<()> {
 
 fn train_and_close(mut run: Run, workers: usize, interrupt: &Interrupt) -> Result<()> {
     let ended = run.train(interrupt.requested())?;
-    if ended == Ended::Interrupted {
+    interrupt.nothing_to_lose();
+    if ended == Ended::Interrupted || interrupt.requested().load(Ordering::SeqCst) {
         let (root, generation) = (run.folder().root().display().to_string(), run.totals().generation);
         eprintln!("stopped after outer step {generation}; go on with: meta_train resume {root}");
         return Ok(());
     }
-    interrupt.nothing_to_lose();
     print!("{}", closing::close(&run, workers)?);
     Ok(())
 }
@@ -158,6 +174,7 @@ fn export(subject: &Path, to: &Path, workers: usize) -> Result<()> {
     if to.exists() {
         return Err(Error::run_folder(to, "already exists; nothing was overwritten").into());
     }
+    require_exists(subject)?;
     let (file, light) = if subject.is_dir() {
         let checkpoints = RunFolder::open(subject)?.checkpoints();
         let newest = light::newest(&checkpoints, &mut warn)?;
@@ -174,13 +191,15 @@ fn export(subject: &Path, to: &Path, workers: usize) -> Result<()> {
 }
 
 fn evaluate_frozen(subject: &Path, seeds: Option<u64>, steps: Option<u64>, workers: usize) -> Result<()> {
+    require_exists(subject)?;
     let (config, frozen) = if subject.is_dir() {
         let folder = RunFolder::open(subject)?;
         if !folder.learned().exists() {
             let problem = "has no frozen optimizer yet; let it end, or freeze a checkpoint with `meta_train export`";
             return Err(Error::run_folder(subject, problem).into());
         }
-        (plan_of(&folder)?.config, vec![(LEARNED, folder.learned()), (START, folder.initial())])
+        let config = Config::read(&folder.config(), &[]).map_err(Error::from)?;
+        (config, vec![(LEARNED, folder.learned()), (START, folder.initial())])
     } else {
         (Config::default(), vec![(LEARNED, subject.to_owned())])
     };
@@ -190,7 +209,8 @@ fn evaluate_frozen(subject: &Path, seeds: Option<u64>, steps: Option<u64>, worke
     let defaults = config.evaluation.clone();
     let evaluation =
         EvaluationConfig { seeds: seeds.unwrap_or(defaults.seeds), steps: steps.unwrap_or(defaults.steps), ..defaults };
-    let plan = Config { evaluation, ..config }.check()?;
+    // Where theta began does not matter here.
+    let plan = Config { evaluation, ..config }.check_from(Vec::new())?;
     let (evaluation, selection) = (&plan.config.evaluation, &plan.config.selection);
     let outcome = evaluate(evaluation, selection, &plan.evaluation_tasks, &plan.setting, &frozen, workers)?;
     print!("{}", outcome.summary());
@@ -206,9 +226,7 @@ fn list_families() {
     print!("tasks on real data, for evaluation:\n\n{}", table.to_text());
 }
 
-fn bench(seconds: f64) -> Result<()> {
-    anyhow::ensure!(seconds > 0.0, "--seconds is {seconds}, expected more than 0");
-    let duration = Duration::try_from_secs_f64(seconds).context("--seconds")?;
+fn bench(duration: Duration) -> Result<()> {
     let workers: &[usize] = if worker_count(None) > 1 { &[1, 2] } else { &[1] };
     let mut measured = Vec::new();
     for rule in throughput::rules() {

@@ -50,7 +50,12 @@ pub enum Error {
         problem: String,
     },
     /// A checkpoint of a run that was configured in another way.
-    #[error("{}: was written under another configuration; differing: {}", path.display(), differing.join(", "))]
+    #[error(
+        "{}: was written under another configuration; differing: {}; put that back in config.ron, or start another run from an \
+         export of this one",
+        path.display(),
+        differing.join(", ")
+    )]
     OtherConfiguration {
         /// The checkpoint.
         path: PathBuf,

@@ -1,13 +1,13 @@
 //! The folder of a run: what lies where, and who may write to it.
 //!
 //! It holds `config.ron` (resolved), `start.safetensors` (theta before the first outer step), `environment.json`,
-//! `metrics.jsonl`, `checkpoints/`, with validation `validation/`, and in the end what [`crate::closing`] adds. Nothing
+//! `metrics.jsonl`, `checkpoints/`, with validation `validation/`, with curves of tuned optimizers `reference.jsonl`, and in the end what [`crate::closing`] adds. Nothing
 //! outside it is needed to go on with the run. `lock` keeps a second process from writing to it.
 
 use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use velo_comparison::environment::Environment;
 use velo_comparison::{atomic_file, ron_file, run_folder};
@@ -17,6 +17,10 @@ use crate::Error;
 use crate::checkpoint::light::{self, Light};
 use crate::config::{Config, Plan};
 use crate::start::Start;
+
+/// Attempts to get the lock, and the time between them.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Paths inside a run folder.
 #[derive(Debug, Clone)]
@@ -77,24 +81,52 @@ impl RunFolder {
     /// # Errors
     /// As [`open`](Self::open), and [`Error::RunFolder`] while another process has it.
     pub fn open_to_go_on(root: &Path) -> Result<Self, Error> {
-        Self::open(root)?.locked()
+        let folder = Self::open(root)?.locked()?;
+        folder.sweep();
+        Ok(folder)
     }
 
     fn locked(mut self) -> Result<Self, Error> {
-        let path = self.root.join("lock");
+        let path = self.lock_file();
         let file = File::create(&path).map_err(Error::io(&path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let problem = "is in use by another meta_train; stop that one first, or wait for it";
-                return Err(Error::run_folder(&self.root, problem));
+        for attempt in 1.. {
+            match file.try_lock() {
+                Ok(()) => break,
+                // Somebody may only have looked whether it is in use.
+                Err(TryLockError::WouldBlock) if attempt < ATTEMPTS => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    let problem = "is in use by another meta_train; stop that one first, or wait for it";
+                    return Err(Error::run_folder(&self.root, problem));
+                }
+                // Some file systems know no locks; the run is no worse off than without this one.
+                Err(TryLockError::Error(_)) => break,
             }
-            // Some file systems know no locks; the run is no worse off than without this one.
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(source)) => return Err(Error::io(&path)(source)),
         }
         self.lock = Some(Arc::new(file));
         Ok(self)
+    }
+
+    /// Whether some process trains the run at this moment, as far as locks tell.
+    pub fn is_in_use(&self) -> bool {
+        let file = File::open(self.lock_file());
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Removes what a killed process was writing when it died; nobody else writes here while the lock is held.
+    fn sweep(&self) {
+        for folder in [self.root.clone(), self.checkpoints()] {
+            for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                if name.starts_with('.') && name.ends_with(".partial") {
+                    // It only takes room.
+                    let _ = fs::remove_file(path);
+                }
+            }
+        }
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.root.join("lock")
     }
 
     /// What the run was configured to do, and where theta began; no other file is read.
@@ -103,8 +135,14 @@ impl RunFolder {
     /// When a file cannot be read, or holds what cannot be run.
     pub fn plan(&self) -> Result<Plan, Error> {
         let config = Config::read(&self.config(), &[])?;
-        let start = Start::Frozen(self.start()).theta(&config.architecture, config.seed)?;
-        config.check_from(start)
+        let start = Start::Frozen(self.start()).theta(&config.architecture, config.seed);
+        config.check_from(start.map_err(|error| {
+            let problem = format!(
+                "where theta began cannot be read: {error}; its light checkpoints hold it, too: go on in a new folder with \
+                 `meta_train resume NEW --from` one of them"
+            );
+            Error::run_folder(&self.root, problem)
+        })?)
     }
 
     /// The folder itself.
@@ -166,8 +204,14 @@ mod tests {
         assert_eq!(RunFolder::open(&root).unwrap().plan().unwrap().initial_theta, plan.initial_theta);
         let error = RunFolder::open_to_go_on(&root).unwrap_err();
         assert!(error.to_string().contains("in use by another meta_train"), "{error}");
+        assert!(RunFolder::open(&root).unwrap().is_in_use());
         drop(first);
-        RunFolder::open_to_go_on(&root).unwrap();
+        let rest = root.join("checkpoints/.00000003.safetensors.7-0.partial");
+        fs::write(&rest, "half of it").unwrap();
+        let again = RunFolder::open_to_go_on(&root).unwrap();
+        assert!(!rest.exists(), "what a killed process left is swept away");
+        drop(again);
+        assert!(!RunFolder::open(&root).unwrap().is_in_use());
     }
 
     #[test]

@@ -10,16 +10,22 @@
 //! ```
 //!
 //! `worst` is the score of a diverged run: a meta-loss that near to it says that almost all runs of the generation
-//! fail, which neither a hard draw of tasks nor a change of stage explains. Where the usual meta-loss is near it already, nine
-//! tenths of what is left are the bound, if enough runs were heard that a few hard draws do not make it.
+//! fail, which no hard draw of tasks explains. Where the usual meta-loss is near it already, nine tenths of the way that
+//! is left are the bound, if the mean is over enough segments that a few hard draws cannot make it.
 //!
-//! The last good generation is the newest theta of which a meta-loss in bounds has been heard: the reports of workers that do
-//! not wait for each other are about older ones, so that a theta waits here until reports about it, or about a newer one, are in.
-//! A rollback restores it with the state of the outer optimizer; the unrolls, which a bad theta has spoilt, start new episodes. All of it follows
-//! from what the population reported, so it is the same on any number of workers, and after a resume, for which
-//! checkpoints hold the guard. A run that blows up again and again ends with an error that says so.
+//! Stages may score by different meta-losses, and an episode keeps that of the stage in which it began. What is usual
+//! holds for one of them: a generation that reports by several is not compared, and the first that reports by another
+//! says anew what is usual.
+//!
+//! The last good generation is the newest theta of which a meta-loss in bounds has been heard. Workers that do not wait
+//! for each other report about older ones, so a theta waits here until reports about it, or about a newer one, are in.
+//! A rollback restores it with the state of the outer optimizer; the unrolls, which a bad theta has spoilt, start new
+//! episodes. All of it follows from what the population reported, so it is the same on any number of workers, and after
+//! a resume, for which checkpoints hold the guard. A run that blows up again and again ends with an error that says so.
 
 use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
 
 use crate::learner::{Learner, LearnerState};
 
@@ -32,7 +38,7 @@ const NEAR_WORST: f32 = 0.5;
 /// Share of the way from the usual to the worst score beyond which, however short the way, something has happened.
 const MOST_OF_THE_WAY: f32 = 0.9;
 
-/// Stretches of runs that have to be heard for that.
+/// Segments that have to be heard for that.
 const ENOUGH: usize = 8;
 
 /// Growth of theta's norm since the last good generation that no ordinary step explains.
@@ -41,8 +47,31 @@ const LARGEST_GROWTH: f64 = 100.0;
 /// Weight of the newest generation in the usual meta-loss.
 const NEWEST: f32 = 0.1;
 
-/// Rollbacks without a good generation between them, after which a run gives up.
+/// Rollbacks without [`CALM`] between them, after which a run gives up.
 pub const MOST_ROLLBACKS: u32 = 10;
+
+/// Good generations in a row after which earlier rollbacks are forgotten.
+const CALM: u32 = 10;
+
+/// What a meta-loss is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Usual {
+    /// Smoothed over good generations.
+    pub meta_loss: f32,
+    /// By which of the run's meta-losses, as in [`Heard::scale`].
+    pub scale: usize,
+}
+
+/// The numbers of a guard.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// What is usual, if anything was heard so far.
+    pub usual: Option<Usual>,
+    /// Rollbacks since the last calm.
+    pub rollbacks: u32,
+    /// Good generations in a row.
+    pub calm: u32,
+}
 
 /// The last good generation, and what is usual.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,8 +79,7 @@ pub struct Guard {
     good: Option<LearnerState>,
     /// Newer generations that no report has been about so far, oldest first.
     unheard: VecDeque<(u64, LearnerState)>,
-    usual_meta_loss: Option<f32>,
-    rollbacks: u32,
+    counts: Counts,
 }
 
 /// What was heard about a generation of theta.
@@ -63,16 +91,18 @@ pub struct Heard {
     pub oldest: u64,
     /// Mean meta-loss of the reports; none when no run said anything.
     pub meta_loss: Option<f32>,
-    /// Stretches of runs that it is the mean of.
-    pub stretches: usize,
-    /// The score of a diverged run.
+    /// Segments that it is the mean of.
+    pub segments: usize,
+    /// Number of the first stage with the meta-loss by which all of them are scored; none where they differ.
+    pub scale: Option<usize>,
+    /// The score of a diverged run by that meta-loss.
     pub worst: f32,
 }
 
 impl Guard {
     /// A guard as a checkpoint holds it.
-    pub fn restored(good: Option<LearnerState>, usual_meta_loss: Option<f32>, rollbacks: u32) -> Self {
-        Self { good, unheard: VecDeque::new(), usual_meta_loss, rollbacks }
+    pub fn restored(good: Option<LearnerState>, counts: Counts) -> Self {
+        Self { good, unheard: VecDeque::new(), counts }
     }
 
     /// The last good generation, if there was one.
@@ -80,14 +110,14 @@ impl Guard {
         self.good.as_ref()
     }
 
-    /// Smoothed meta-loss of good generations.
-    pub fn usual_meta_loss(&self) -> Option<f32> {
-        self.usual_meta_loss
+    /// Its numbers.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
-    /// Rollbacks since the last good generation.
-    pub fn rollbacks(&self) -> u32 {
-        self.rollbacks
+    /// Smoothed meta-loss of good generations.
+    pub fn usual_meta_loss(&self) -> Option<f32> {
+        self.counts.usual.map(|usual| usual.meta_loss)
     }
 
     /// Judges the meta-loss of theta in `before`, a copy from before its step. In bounds, the newest theta that it says
@@ -102,12 +132,15 @@ impl Guard {
             self.good.get_or_insert(before);
             return Ok(());
         };
-        let usual = self.usual_meta_loss;
+        let usual = self.counts.usual.filter(|usual| Some(usual.scale) == heard.scale).map(|usual| usual.meta_loss);
         let bound = usual.map_or(f32::INFINITY, |usual| bound(usual, heard));
         if !meta_loss.is_finite() || meta_loss > bound {
             return Err(format!("the meta-loss is {meta_loss}, expected a finite number up to {bound}"));
         }
-        self.usual_meta_loss = Some(usual.map_or(meta_loss, |usual| usual + NEWEST * (meta_loss - usual)));
+        if let Some(scale) = heard.scale {
+            let meta_loss = usual.map_or(meta_loss, |usual| usual + NEWEST * (meta_loss - usual));
+            self.counts.usual = Some(Usual { meta_loss, scale });
+        }
         self.unheard.push_back((heard.generation, before));
         while self.unheard.front().is_some_and(|(generation, _)| *generation <= heard.oldest) {
             self.good = self.unheard.pop_front().map(|(_, state)| state);
@@ -126,7 +159,10 @@ impl Guard {
         if !(found.is_finite() && found <= bound) {
             return Err(format!("the norm of theta is {found:.4e}, expected a finite number up to {bound:.4e}"));
         }
-        self.rollbacks = 0;
+        self.counts.calm = self.counts.calm.saturating_add(1);
+        if self.counts.calm >= CALM {
+            self.counts.rollbacks = 0;
+        }
         Ok(())
     }
 
@@ -135,12 +171,11 @@ impl Guard {
     /// # Errors
     /// When the learner refuses the state, which was its own.
     pub fn roll_back(&mut self, learner: &mut Learner) -> Result<bool, crate::Error> {
-        self.rollbacks += 1;
-        // What is usual may have changed for good; the next generation says it anew.
-        self.usual_meta_loss = None;
+        self.counts.rollbacks += 1;
+        self.counts.calm = 0;
         self.unheard.clear();
         match &self.good {
-            Some(good) if self.rollbacks <= MOST_ROLLBACKS => {
+            Some(good) if self.counts.rollbacks <= MOST_ROLLBACKS => {
                 let generation = learner.generation();
                 learner.restore(good.clone(), generation)?;
                 Ok(true)
@@ -150,9 +185,9 @@ impl Guard {
     }
 }
 
-fn bound(usual: f32, Heard { worst, stretches, .. }: Heard) -> f32 {
+fn bound(usual: f32, Heard { worst, segments, .. }: Heard) -> f32 {
     let bound = (usual + LARGEST_RISE).max(worst - NEAR_WORST);
-    if stretches >= ENOUGH { bound.min(usual + MOST_OF_THE_WAY * (worst - usual)) } else { bound }
+    if segments >= ENOUGH { bound.min(usual + MOST_OF_THE_WAY * (worst - usual)) } else { bound }
 }
 
 fn norm(values: &[f32]) -> f64 {
@@ -161,15 +196,23 @@ fn norm(values: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use velo_optimizer::ParamLayout;
+
     use super::*;
+    use crate::config::OuterConfig;
 
     fn state(value: f32) -> LearnerState {
-        LearnerState { theta: vec![value; 4], average: vec![value; 4], scales: Vec::new(), outer: Vec::new() }
+        LearnerState { theta: vec![value; 4], average: vec![value; 4], ..learner().state() }
+    }
+
+    fn learner() -> Learner {
+        let layout = ParamLayout::new([("w", vec![4])]).unwrap();
+        Learner::new(vec![1.0; 4], &layout, 0, 1, OuterConfig::default()).unwrap()
     }
 
     /// Reports about theta itself.
     fn heard(generation: u64, meta_loss: impl Into<Option<f32>>) -> Heard {
-        Heard { generation, oldest: generation, meta_loss: meta_loss.into(), stretches: 8, worst: 1.0 }
+        Heard { generation, oldest: generation, meta_loss: meta_loss.into(), segments: 8, scale: Some(0), worst: 1.0 }
     }
 
     #[test]
@@ -189,10 +232,49 @@ mod tests {
         guard.judge_meta_loss(state(1.0), heard(0, 0.5)).unwrap();
         guard.judge_meta_loss(state(2.0), heard(1, 0.9)).unwrap();
         assert!(guard.judge_meta_loss(state(3.0), heard(2, 0.999)).is_err());
-        guard.judge_meta_loss(state(3.0), Heard { stretches: 7, ..heard(2, 0.999) }).expect("a few hard draws");
+        guard.judge_meta_loss(state(3.0), Heard { segments: 7, ..heard(2, 0.999) }).expect("a few hard draws");
         let mut guard = Guard::default();
         guard.judge_meta_loss(state(1.0), heard(0, 1.0)).unwrap();
         guard.judge_meta_loss(state(2.0), heard(1, 1.0)).expect("it cannot get worse than it was from the start");
+    }
+
+    #[test]
+    fn a_change_of_the_meta_loss_is_not_a_blow_up() {
+        let mut guard = Guard::default();
+        guard.judge_meta_loss(state(1.0), heard(0, -2.0)).unwrap();
+        let mixed = Heard { scale: None, ..heard(1, 2.5) };
+        guard.judge_meta_loss(state(2.0), mixed).expect("by several meta-losses");
+        assert_eq!(guard.usual_meta_loss(), Some(-2.0));
+        let other = |generation, meta_loss| Heard { scale: Some(1), worst: 3.0, ..heard(generation, meta_loss) };
+        guard.judge_meta_loss(state(3.0), other(2, 2.0)).expect("by another");
+        assert_eq!(guard.usual_meta_loss(), Some(2.0));
+        assert!(guard.judge_meta_loss(state(4.0), other(3, 2.95)).is_err(), "it is what is usual now");
+        let nan = Heard { scale: None, ..heard(4, f32::NAN) };
+        assert!(guard.judge_meta_loss(state(4.0), nan).is_err());
+    }
+
+    #[test]
+    fn a_run_that_is_good_and_blows_up_in_turns_gives_up() {
+        let mut guard = Guard::default();
+        let mut learner = learner();
+        let mut generation = 0;
+        let mut good = |guard: &mut Guard| {
+            guard.judge_meta_loss(state(1.0), heard(generation, -2.0)).unwrap();
+            guard.judge_theta(&[1.0; 4]).unwrap();
+            generation += 1;
+        };
+        good(&mut guard);
+        let rolled_back = (0..50).take_while(|_| {
+            good(&mut guard);
+            assert!(guard.judge_meta_loss(state(2.0), heard(0, 0.9)).is_err());
+            guard.roll_back(&mut learner).unwrap()
+        });
+        assert_eq!(rolled_back.count(), MOST_ROLLBACKS as usize);
+        let mut guard = Guard::default();
+        for _ in 0..3 * MOST_ROLLBACKS {
+            (0..CALM).for_each(|_| good(&mut guard));
+            assert!(guard.roll_back(&mut learner).unwrap(), "rollbacks that lie far apart are forgotten");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! of other code stay in the file, unused.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -42,7 +42,7 @@ pub struct ReferenceConfig {
     pub horizons: Vec<u64>,
     /// Share of held-out rows in the choice of the rate, in `[0, 1]`.
     pub held_out_weight: f64,
-    /// File that keeps the curves, also for other runs; `reference.jsonl` in the run folder if left out.
+    /// File that keeps the curves, also for other runs; each run has those that it uses in its own `reference.jsonl`, too.
     pub cache: Option<PathBuf>,
 }
 
@@ -114,45 +114,73 @@ struct Line {
     reference: Reference,
 }
 
-/// The references of `tasks`, read from the cache or computed and added to it, `workers` tasks at a time.
+/// The references of `tasks`, read from the run's `own` file or the shared cache, or computed, `workers` tasks at a time. In the end
+/// all of them are in the own file: the run needs no other any more.
 ///
 /// # Errors
-/// When a task cannot be built or the cache cannot be read or written.
+/// When a task cannot be built or a file cannot be read or written.
 pub fn references(
     config: &ReferenceConfig,
     tasks: &[((usize, u64), TaskConfig)],
-    cache: &Path,
+    own: &Path,
     workers: usize,
 ) -> Result<References, Error> {
-    let known = read(cache)?;
+    let known = read(own)?;
     let keys: Vec<String> = tasks.iter().map(|(_, task)| key(config, task)).collect();
     let mut missing: Vec<usize> = (0..tasks.len()).filter(|&index| !known.contains_key(&keys[index])).collect();
     missing.sort_by(|&a, &b| keys[a].cmp(&keys[b]));
     missing.dedup_by(|a, b| keys[*a] == keys[*b]);
-    let bar = ProgressBar::new(missing.len() as u64);
-    let template = "reference curves {bar:28} {pos}/{len} tasks, {eta} left";
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is constant"));
-    let file = Mutex::new(OpenOptions::new().create(true).append(true).open(cache).map_err(Error::io(cache))?);
-    parallel::map(missing.len(), workers, |job| {
-        let index = missing[job];
-        let mut task = tasks[index].1.build()?;
-        let reference = measure(config, task.as_mut())?;
-        let mut line = serde_json::to_string(&Line { key: keys[index].clone(), reference }).expect("plain data");
-        line.push('\n');
-        let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        file.write_all(line.as_bytes()).map_err(Error::io(cache))?;
-        bar.inc(1);
-        Ok(())
-    })?;
-    bar.finish_and_clear();
+    if !missing.is_empty() {
+        let own = Lines::append_to(own)?;
+        let shared = config.cache.as_deref().map(Lines::append_to).transpose()?;
+        let found = config.cache.as_deref().map_or(Ok(HashMap::new()), read)?;
+        let bar = ProgressBar::new(missing.len() as u64);
+        let template = "reference curves {bar:28} {pos}/{len} tasks, {eta} left";
+        bar.set_style(ProgressStyle::with_template(template).expect("the template is constant"));
+        parallel::map(missing.len(), workers, |job| {
+            let index = missing[job];
+            let key = &keys[index];
+            let reference = match found.get(key) {
+                Some(reference) => Reference::clone(reference),
+                None => {
+                    let reference = measure(config, tasks[index].1.build()?.as_mut())?;
+                    shared.iter().try_for_each(|shared| shared.push(key, &reference))?;
+                    reference
+                }
+            };
+            own.push(key, &reference)?;
+            bar.inc(1);
+            Ok(())
+        })?;
+        bar.finish_and_clear();
+    }
     // Read back what was written, so that a run that computes the curves and one that finds them see the same numbers.
-    let known = read(cache)?;
+    let known = read(own)?;
     let found = tasks.iter().zip(&keys).map(|((place, _), key)| {
-        let reference =
-            known.get(key).ok_or_else(|| Error::damaged_file(cache, format!("lost the curves of {key}")))?;
+        let reference = known.get(key).ok_or_else(|| Error::damaged_file(own, format!("lost the curves of {key}")))?;
         Ok((*place, Arc::clone(reference)))
     });
     found.collect()
+}
+
+/// A file of lines that threads add to.
+struct Lines<'a> {
+    path: &'a Path,
+    file: Mutex<File>,
+}
+
+impl<'a> Lines<'a> {
+    fn append_to(path: &'a Path) -> Result<Self, Error> {
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
+        Ok(Self { path, file: Mutex::new(file) })
+    }
+
+    fn push(&self, key: &str, reference: &Reference) -> Result<(), Error> {
+        let line = Line { key: key.to_owned(), reference: reference.clone() };
+        let line = serde_json::to_string(&line).expect("plain data") + "\n";
+        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.write_all(line.as_bytes()).map_err(Error::io(self.path))
+    }
 }
 
 /// Curves in the cache; a last line that was cut off by a crash is dropped from the file.
@@ -179,11 +207,12 @@ fn read(cache: &Path) -> Result<HashMap<String, Arc<Reference>>, Error> {
     Ok(known)
 }
 
-/// A hash of the task, of what is tried on it, and of the code that does it: tasks, optimizers and this file.
+/// A hash of the task, of what is tried on it, and of the code that does it: tasks, optimizers, this file and what it uses of the crate.
 fn key(config: &ReferenceConfig, task: &TaskConfig) -> String {
     let tried = (&config.rates, &config.horizons, config.held_out_weight, POINTS);
     let text = serde_json::to_string(&(task, tried)).expect("a configuration is plain data");
-    fingerprint::key(&[fingerprint::CODE, env!("CARGO_PKG_VERSION"), include_str!("reference.rs"), &text])
+    let own = [include_str!("reference.rs"), include_str!("objective.rs"), include_str!("noise.rs")].concat();
+    fingerprint::key(&[fingerprint::CODE, env!("CARGO_PKG_VERSION"), &own, &text])
 }
 
 fn measure(config: &ReferenceConfig, task: &mut dyn Task) -> Result<Reference, Error> {
@@ -287,6 +316,20 @@ mod tests {
         assert_eq!(fs::read(&cache).unwrap(), first, "nothing was computed again");
         fs::write(&cache, &first[..first.len() - 10]).unwrap();
         assert_eq!(references(&small(), &pool(), &cache, 1).unwrap(), computed, "a line cut off is computed again");
+    }
+
+    #[test]
+    fn a_run_finds_curves_in_a_shared_file_and_needs_it_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second, third, shared] = ["1", "2", "3", "shared"].map(|name| folder.path().join(name));
+        let config = ReferenceConfig { cache: Some(shared.clone()), ..small() };
+        let computed = references(&config, &pool(), &first, 2).unwrap();
+        let kept = fs::read(&shared).unwrap();
+        assert_eq!(references(&config, &pool(), &second, 1).unwrap(), computed);
+        assert_eq!(fs::read(&shared).unwrap(), kept, "nothing was computed again");
+        let elsewhere = ReferenceConfig { cache: Some(folder.path().join("no/such/folder")), ..small() };
+        assert_eq!(references(&elsewhere, &pool(), &second, 1).unwrap(), computed);
+        assert!(references(&elsewhere, &pool(), &third, 1).is_err());
     }
 
     #[test]

@@ -79,6 +79,12 @@ impl Setting {
         &self.stages[self.stage_number(outer_step)]
     }
 
+    /// Number of the first stage that has the meta-loss of stage number `stage`: scores by the same one can be compared.
+    pub fn scale(&self, stage: usize) -> usize {
+        let objective = &self.stages[stage].objective;
+        self.stages.iter().position(|stage| stage.objective == *objective).unwrap_or(stage)
+    }
+
     /// Finds the reference curves of all tasks of the pool in stages whose meta-loss is relative to them; does nothing
     /// in other runs.
     ///
@@ -93,8 +99,7 @@ impl Setting {
             .filter_map(|(stage, seed)| Some(((stage, seed), self.tasks.config(stage, seed)?)))
             .collect();
         if !tasks.is_empty() {
-            let cache = config.cache.clone().unwrap_or_else(|| folder.join("reference.jsonl"));
-            self.references = references(config, &tasks, &cache, workers)?;
+            self.references = references(config, &tasks, &folder.join("reference.jsonl"), workers)?;
         }
         Ok(())
     }

@@ -103,9 +103,11 @@ fn after_a_restart_of_episodes_what_was_learned_from_the_old_ones_is_not_used() 
     let theta = plan.initial_theta.clone();
     let (mut population, _) = start(plan, Mode::Asynchronous { staleness: 5, reports: Some(2) }, 2);
     population.run_generation(0, &theta).unwrap();
+    let out = population.at_rest().unwrap().waiting.len() as u32;
+    assert!(out > 0, "more windows are trained than an outer step needs");
     population.restart_episodes(1).unwrap();
     let rest = population.at_rest().unwrap();
-    let out = rest.waiting.len() as u32;
+    assert!(rest.waiting.is_empty(), "a checkpoint would keep what a bad theta made");
     assert!(rest.particles.iter().all(|particle| particle.live.is_none()));
     assert!(rest.particles.iter().all(|particle| particle.first_episode == particle.episode));
     let outcome = population.run_generation(1, &theta).unwrap();

@@ -272,8 +272,9 @@ fn contributions_that_waited_through_an_interruption_are_used_first_or_grow_too_
     assert_eq!((generations(&gathered.contributions), generations(&gathered.stale)), (vec![5, 6], vec![3]));
     assert_eq!(generations(gatherer.waiting()), [6]);
     gatherer.forget_before(7);
+    assert_eq!(generations(gatherer.waiting()), Vec::<u64>::new(), "that theta was bad: no checkpoint keeps it");
     gatherer.publish(published(7), 2).unwrap();
-    assert_eq!(generations(gatherer.waiting()), Vec::<u64>::new(), "that theta was bad");
+    assert_eq!(generations(&gatherer.take().stale), [6]);
 }
 
 /// The meta-loss `L(θ) = a·θ`, whose antithetic gap under `± σ n` is `2 σ a·n` wherever theta is.

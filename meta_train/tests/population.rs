@@ -17,7 +17,7 @@ use window::next_window;
 
 /// A meta-loss of the first generation.
 fn heard(meta_loss: f32) -> Heard {
-    Heard { generation: 0, oldest: 0, meta_loss: Some(meta_loss), stretches: 6, worst: 1.0 }
+    Heard { generation: 0, oldest: 0, meta_loss: Some(meta_loss), segments: 6, scale: Some(0), worst: 1.0 }
 }
 
 /// Theta after `small_config`'s outer steps, as bits, and the number of lost particles.

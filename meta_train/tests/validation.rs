@@ -173,3 +173,35 @@ fn a_resumed_run_forgets_the_standing_of_a_future_and_its_report_shows_the_rest(
     finish(run);
     assert_eq!(on_file(&root), expected);
 }
+
+#[test]
+fn baselines_in_a_shared_folder_are_not_measured_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = plan();
+    let config = plan.config.validation.as_mut().unwrap();
+    config.cache = Some(folder.path().join("shared"));
+    let choose = |run: &str| {
+        let config = plan.config.validation.as_ref().unwrap();
+        let root = folder.path().join(run);
+        let validator = Validator::start(root, config, &plan.setting.architecture, 0).unwrap();
+        validator.take(0, &plan.initial_theta).unwrap();
+        match validator.choose(2, &AtomicBool::new(false)).unwrap() {
+            Chosen::Snapshot(choice) => choice.standing,
+            other => panic!("no choice: {other:?}"),
+        }
+    };
+    let kept = || {
+        let mut files = Vec::new();
+        for folder in fs::read_dir(folder.path().join("shared")).unwrap() {
+            let entries = fs::read_dir(folder.unwrap().path()).unwrap().map(Result::unwrap);
+            files.extend(entries.map(|entry| (entry.path(), entry.metadata().unwrap().modified().unwrap())));
+        }
+        files.sort();
+        files
+    };
+    let first = choose("first");
+    let before = kept();
+    assert!(!before.is_empty());
+    assert_eq!(choose("second"), first);
+    assert_eq!(kept(), before, "a trial was run again");
+}

@@ -101,6 +101,14 @@ pub(super) fn unpack<'a, M: DeserializeOwned>(
         let found = metadata.metadata().as_ref().and_then(|metadata| metadata.get(key));
         found.ok_or_else(|| damaged(format!("it has no {key}")))
     };
+    if let (Err(_), Ok(manifest)) = (field(FORMAT), field(MANIFEST)) {
+        // Earlier versions had it inside, beside a checksum of the arrays alone.
+        let older = serde_json::from_str::<serde_json::Value>(manifest).ok().and_then(|manifest| {
+            let written = manifest["format"].as_str()?;
+            Some(other_format(path, written, format))
+        });
+        return Err(older.unwrap_or_else(|| damaged(format!("it has no {FORMAT}"))));
+    }
     let (written, manifest, expected) = (field(FORMAT)?, field(MANIFEST)?, field(CHECKSUM)?);
     let mut views: Vec<(&str, TensorView<'_>)> = file.iter().collect();
     views.sort_by_key(|(name, _)| *name);
@@ -109,10 +117,15 @@ pub(super) fn unpack<'a, M: DeserializeOwned>(
         return Err(damaged(format!("checksum is {found:?}, expected {expected:?}")));
     }
     if written != format {
-        return Err(Error::checkpoint(path, format!("format is {written:?}, expected {format:?}")));
+        return Err(other_format(path, written, format));
     }
     let manifest = serde_json::from_str(manifest).map_err(|error| damaged(error.to_string()))?;
     Ok((file, manifest))
+}
+
+fn other_format(path: &Path, found: &str, expected: &str) -> Error {
+    let problem = format!("format is {found:?}, expected {expected:?}; go on with the program that wrote it");
+    Error::checkpoint(path, problem)
 }
 
 /// 64-bit FNV-1a over everything in a file, in hexadecimal. It guards against damage, not against intent.
@@ -181,5 +194,17 @@ mod tests {
         let error = unpacked(&packed(), "test 2").unwrap_err();
         assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
         assert!(error.to_string().contains("format is \"test 1\", expected \"test 2\""), "{error}");
+    }
+
+    #[test]
+    fn a_file_from_before_the_checksum_covered_all_is_told_from_damage() {
+        let values = [0u8; 8];
+        let view = TensorView::new(Dtype::F32, vec![2], &values).unwrap();
+        let manifest = "{\"format\":\"velo-meta-train light checkpoint 1\",\"checksum\":\"5835e801c6f70d85\"}";
+        let metadata = HashMap::from([("manifest".to_owned(), manifest.to_owned())]);
+        let bytes = safetensors::serialize([("theta", view)], Some(metadata)).unwrap();
+        let error = unpacked(&bytes, "velo-meta-train light checkpoint 2").unwrap_err();
+        assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
+        assert!(error.to_string().contains("light checkpoint 1\", expected"), "{error}");
     }
 }

@@ -12,8 +12,10 @@ pub(crate) fn identity(config: &Config) -> serde_json::Value {
         for field in ["checkpoints", "selection", "evaluation"] {
             fields.remove(field);
         }
-        if let Some(budget) = fields.get_mut("budget").and_then(serde_json::Value::as_object_mut) {
-            budget.remove("max_seconds");
+        for (section, field) in [("budget", "max_seconds"), ("reference", "cache"), ("validation", "cache")] {
+            if let Some(section) = fields.get_mut(section).and_then(serde_json::Value::as_object_mut) {
+                section.remove(field);
+            }
         }
     }
     value
@@ -44,7 +46,7 @@ fn differing_fields(saved: &serde_json::Value, now: &serde_json::Value) -> Vec<S
             _ => {}
         }
     }
-    // Every fraction of a configuration is an f32; as an f64 it would show digits that nobody wrote.
+    // Most fractions of a configuration are an f32; as an f64 they would show digits that nobody wrote.
     fn shown(value: &serde_json::Value) -> String {
         value
             .as_f64()

@@ -5,6 +5,7 @@
 //! configuration. From it a run goes on anywhere, with new unrolls: every particle begins an episode that no particle
 //! has had before. So the outcome is not that of the uninterrupted run, unlike after a full checkpoint.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,10 @@ use crate::unroll::Particle;
 
 const FORMAT: &str = "velo-meta-train light checkpoint 2";
 
-const SUFFIX: &str = ".light.safetensors";
+pub(super) const SUFFIX: &str = ".light.safetensors";
+
+/// Looks at a folder that somebody else writes to.
+const LOOKS: usize = 5;
 
 /// Name of the array that holds theta before the first outer step.
 const START: &str = "start";
@@ -80,7 +84,15 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 /// # Errors
 /// When all are damaged, or one is of another format or cannot be read.
 pub fn newest(folder: &Path, warn: &mut dyn FnMut(String)) -> Result<Option<(PathBuf, Light)>, Error> {
-    newest_readable(list(folder)?, read, warn)
+    let mut found = Ok(None);
+    // A run that is on may remove a file between two looks, once it has a newer one.
+    for _ in 0..LOOKS {
+        found = newest_readable(list(folder)?, read, warn);
+        if !matches!(&found, Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound) {
+            break;
+        }
+    }
+    found
 }
 
 /// Writes the light checkpoint of this generation into `folder` and removes all but the newest `keep`.

@@ -20,7 +20,7 @@ use velo_comparison::atomic_file;
 use crate::Error;
 use crate::config::Config;
 use crate::exchange::Contribution;
-use crate::guard::Guard;
+use crate::guard::{Counts, Guard};
 use crate::learner::Learner;
 use crate::observe::divergence::Divergence;
 use crate::resume::Snapshot;
@@ -66,8 +66,7 @@ struct ParticleCounters {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Manifest {
     totals: Totals,
-    usual_meta_loss: Option<f32>,
-    rollbacks: u32,
+    guard: Counts,
     particles: Vec<ParticleCounters>,
     waiting: Vec<Contribution>,
     divergence: Divergence,
@@ -152,24 +151,19 @@ fn prune(folder: &Path, suffix: &str, keep: usize) -> Result<(), Error> {
     old.into_iter().try_for_each(|path| fs::remove_file(&path).map_err(Error::io(&path)))
 }
 
-/// Renames a damaged checkpoint, so that it is not counted among those that are kept.
+/// Renames the checkpoints of later generations, full and light: they are damaged, or belong to a course that the run does not
+/// take, and would otherwise count among those that are kept.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file.
-pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, Error> {
-    let aside = path.with_extension("safetensors.damaged");
-    fs::rename(path, &aside).map_err(Error::io(path))?;
-    Ok(aside)
-}
-
-/// Removes the checkpoints of later generations, which belong to a course that the run does not take.
-///
-/// # Errors
-/// [`Error::Io`] naming the file.
-pub(crate) fn forget_after(folder: &Path, generation: u64) -> Result<(), Error> {
-    let newest = folder.join(file_name(generation));
-    let later = list(folder)?.into_iter().filter(|path| *path > newest);
-    later.into_iter().try_for_each(|path| fs::remove_file(&path).map_err(Error::io(&path)))
+pub(crate) fn set_aside_after(folder: &Path, generation: u64) -> Result<(), Error> {
+    for (suffix, paths) in [(SUFFIX, list(folder)?), (light::SUFFIX, light::list(folder)?)] {
+        let newest = folder.join(format!("{generation:08}{suffix}"));
+        for path in paths.into_iter().filter(|path| *path > newest) {
+            fs::rename(&path, path.with_extension("safetensors.aside")).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// What a checkpoint is made of.
@@ -221,8 +215,7 @@ pub fn write(folder: &Path, state: &State<'_>, keep: usize) -> Result<PathBuf, E
     }
     let manifest = Manifest {
         totals,
-        usual_meta_loss: guard.usual_meta_loss(),
-        rollbacks: guard.rollbacks(),
+        guard: guard.counts(),
         particles: counters,
         waiting: waiting.to_vec(),
         divergence: divergence.clone(),
@@ -252,7 +245,7 @@ pub fn read(path: &Path, config: &Config, setting: &Setting, learner: &mut Learn
         .map_err(|error| damaged(error.to_string()))?;
     let good = file.names().iter().any(|name| name.starts_with(GOOD));
     let good = good.then(|| learner_state(&file, GOOD)).transpose().map_err(damaged)?;
-    let guard = Guard::restored(good, manifest.usual_meta_loss, manifest.rollbacks);
+    let guard = Guard::restored(good, manifest.guard);
     if manifest.particles.len() as u64 != setting.particles {
         return Err(damaged(format!("{} particles, expected {}", manifest.particles.len(), setting.particles)));
     }

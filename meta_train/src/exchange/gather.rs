@@ -75,9 +75,7 @@ impl Gatherer {
     pub fn publish(&mut self, newest: Published, reports: u64) -> Result<(), Error> {
         (self.generation, self.reports) = (newest.generation, reports);
         self.port.publish(newest)?;
-        for waiting in std::mem::take(&mut self.gathered.contributions) {
-            self.judge(waiting);
-        }
+        self.judge_again();
         self.admit()
     }
 
@@ -127,10 +125,17 @@ impl Gatherer {
         &self.gathered.contributions
     }
 
-    /// Discards, from the next publication on, what was made with theta of generations before this one, because that
-    /// theta was bad.
+    /// Discards what was made with theta of generations before this one, because that theta was bad: what is in, and what will
+    /// come in.
     pub fn forget_before(&mut self, generation: u64) {
         self.oldest = generation;
+        self.judge_again();
+    }
+
+    fn judge_again(&mut self) {
+        for waiting in std::mem::take(&mut self.gathered.contributions) {
+            self.judge(waiting);
+        }
     }
 
     fn judge(&mut self, contribution: Contribution) {

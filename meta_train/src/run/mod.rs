@@ -32,6 +32,9 @@ pub use opening::new_learner;
 /// Least time between two versions of the report of a running run.
 const REPORT_EVERY: Duration = Duration::from_secs(20);
 
+/// Outer steps in a row without a single report, after which a run gives up.
+const MOST_IN_VAIN: u32 = 10;
+
 /// Why training stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -59,6 +62,8 @@ pub struct Run {
     events: EventFile,
     /// Whether metrics or events wait in memory for room on the disk.
     untold: bool,
+    /// Outer steps in a row in which every particle that reported had failed.
+    in_vain: u32,
     workers: usize,
     validator: Option<Validator>,
     choice: Option<Choice>,
@@ -138,14 +143,14 @@ impl Run {
         let mut reported = self.clock.now();
         let ended = loop {
             self.validate(&progress, false);
+            if interrupted.load(Ordering::Relaxed) {
+                break Ended::Interrupted;
+            }
             if self.totals.generation >= total {
                 break Ended::Finished;
             }
             if self.config.budget.max_seconds.is_some_and(|seconds| self.totals.seconds >= seconds) {
                 break Ended::OutOfTime;
-            }
-            if interrupted.load(Ordering::Relaxed) {
-                break Ended::Interrupted;
             }
             let record = self.outer_step(&progress)?;
             progress.update(&record);
@@ -181,7 +186,7 @@ impl Run {
         // What was judged after the last look at the news.
         for standing in self.choice.iter().flat_map(|choice| &choice.standings) {
             if let Err(error) = self.events.append_standing(standing, self.totals.seconds) {
-                progress.say(&format!("warning: TensorBoard will not show all of validation: {error}"));
+                progress.say(&format!("warning: {error}; TensorBoard will not show all of validation"));
                 break;
             }
         }
@@ -203,7 +208,9 @@ impl Run {
                 Ok(standing) => {
                     progress.say(&standing.to_string());
                     if let Err(error) = self.events.append_standing(&standing, self.totals.seconds) {
-                        progress.say(&format!("warning: TensorBoard will not show this snapshot: {error}"));
+                        progress.say(&format!(
+                            "warning: {error}; TensorBoard will show this snapshot once there is room on the disk"
+                        ));
                     }
                 }
                 Err(error) => progress.say(&format!("warning: validation: {error}")),
@@ -220,19 +227,10 @@ impl Run {
                 .say(&format!("particle {particle} failed in episode {episode} and was restarted: {}", lost.reason));
         }
         self.count_divergence(&generation, progress);
-        if let (Some(lost), true) = (generation.lost.first(), generation.reports.iter().all(Option::is_none)) {
-            let reason = format!("every particle failed in outer step {}: {}", self.totals.generation, lost.reason);
-            return Err(Error::run_failed(self.folder.root(), reason));
-        }
+        self.count_failures(&generation)?;
         let before = self.learner.state();
         let outcome = self.learner.step(&generation.reports, &self.setting)?;
-        let heard = Heard {
-            generation: self.totals.generation,
-            oldest: self.totals.generation - generation.largest_staleness,
-            meta_loss: outcome.meta_loss,
-            stretches: generation.reports.iter().flatten().map(|report| report.segments.len()).sum(),
-            worst: self.setting.stage(self.totals.generation).objective.worst(),
-        };
+        let heard = self.heard(&generation, &outcome);
         let judged = self.guard.judge_meta_loss(before, heard);
         let judged = judged.and_then(|()| self.guard.judge_theta(self.learner.theta()));
         if let Err(problem) = &judged {
@@ -269,6 +267,40 @@ impl Run {
         Ok(record)
     }
 
+    /// # Errors
+    /// When nothing but failures has come in for many outer steps.
+    fn count_failures(&mut self, generation: &Generation) -> Result<(), Error> {
+        let Some(lost) = generation.lost.first().filter(|_| generation.reports.iter().all(Option::is_none)) else {
+            self.in_vain = 0;
+            return Ok(());
+        };
+        self.in_vain += 1;
+        if self.in_vain < MOST_IN_VAIN {
+            return Ok(());
+        }
+        let reason = format!(
+            "every particle failed in {MOST_IN_VAIN} outer steps up to the one after {}: {}; leave out the family of tasks that \
+             fails, and start another run from an export of this one",
+            self.totals.generation, lost.reason
+        );
+        Err(Error::run_failed(self.folder.root(), reason))
+    }
+
+    /// What the reports of a generation say about theta before the step.
+    fn heard(&self, generation: &Generation, outcome: &OuterStep) -> Heard {
+        let segments = || generation.reports.iter().flatten().flat_map(|report| &report.segments);
+        let mut scales = segments().map(|segment| self.setting.scale(segment.position.stage));
+        let scale = scales.next().filter(|first| scales.all(|scale| scale == *first));
+        Heard {
+            generation: self.totals.generation,
+            oldest: self.totals.generation - generation.largest_staleness,
+            meta_loss: outcome.meta_loss,
+            segments: segments().count(),
+            scale,
+            worst: scale.map_or(f32::INFINITY, |scale| self.setting.stages[scale].objective.worst()),
+        }
+    }
+
     /// Writes a line of metrics and an event. What a full disk has no room for waits in memory; it is written with a later one,
     /// or else the next checkpoint fails, too, and the run goes on from the one before.
     fn tell(&mut self, record: &Record, progress: &Progress) {
@@ -287,8 +319,9 @@ impl Run {
         let step = self.learner.generation();
         if !self.guard.roll_back(&mut self.learner)? {
             let reason = format!(
-                "theta blew up in outer step {step}: {problem} (gradient norm {:.3e}); it was rolled back {MOST_ROLLBACKS} \
-                 times in vain: lower outer.learning_rate or estimator.sigma",
+                "theta blew up in outer step {step}: {problem} (gradient norm {:.3e}); rolling it back, up to {MOST_ROLLBACKS} times, \
+                 was in vain: start another run from an export of this one (start: Frozen) with a lower outer.learning_rate or \
+                 estimator.sigma",
                 outcome.gradient_norm
             );
             return Err(Error::run_failed(self.folder.root(), reason));

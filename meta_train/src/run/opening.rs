@@ -45,7 +45,7 @@ impl Run {
             return Err(Error::run_folder(folder.root(), "has no light checkpoint to go on from"));
         };
         checkpoint::require_same(&path, &found.config, &plan.config)?;
-        checkpoint::forget_after(&folder.checkpoints(), found.totals.generation)?;
+        checkpoint::set_aside_after(&folder.checkpoints(), found.totals.generation)?;
         Self::from_light(plan, folder, workers, found)
     }
 
@@ -69,7 +69,7 @@ impl Run {
 
     /// A run as its newest readable checkpoint left it; from the start when there is none yet.
     ///
-    /// Damaged checkpoints are set aside, and `warn` is told which and why, and of metrics that were lost.
+    /// Damaged checkpoints, and light ones that are newer than it, are set aside, and `warn` is told which and why, and of metrics that were lost.
     ///
     /// # Errors
     /// When no checkpoint is readable although some exist, or the newest was written under another
@@ -95,15 +95,11 @@ impl Run {
             return Self::start(plan, folder, workers);
         }
         plan.setting.find_references(&plan.config.reference, folder.root(), workers)?;
-        let mut damaged = Vec::new();
         let found = checkpoint::newest_readable(
             checkpoints,
             |path| {
                 let mut learner = new_learner(&plan)?;
                 let restored = checkpoint::read(path, &plan.config, &plan.setting, &mut learner);
-                if let Err(Error::DamagedCheckpoint { path, .. }) = &restored {
-                    damaged.push(path.clone());
-                }
                 restored.map(|restored| (learner, restored))
             },
             warn,
@@ -116,9 +112,7 @@ impl Run {
             other => other?,
         };
         let (_, (learner, mut restored)) = found.expect("there is a checkpoint, and all that was found wrong is told");
-        for path in damaged {
-            checkpoint::set_aside(&path)?;
-        }
+        checkpoint::set_aside_after(&folder.checkpoints(), restored.totals.generation)?;
         let expected = restored.totals.metrics_bytes;
         restored.totals.metrics_bytes = metrics::whole_lines(&folder.metrics(), expected)?;
         if restored.totals.metrics_bytes < expected {
@@ -163,6 +157,7 @@ impl Run {
             metrics,
             events,
             untold: false,
+            in_vain: 0,
             workers,
             validator,
             choice: None,

@@ -1,5 +1,7 @@
 //! What validation runs, as the configuration spells it.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use velo_tasks::TaskConfig;
 use velo_tasks::registry::{Group, named};
@@ -30,6 +32,8 @@ pub struct ValidationConfig {
     pub adamw_rates: Vec<f32>,
     /// Decays tried with each of them.
     pub adamw_decays: Vec<f32>,
+    /// Folder that keeps the trials of the baselines, also for other runs; none keeps them in the run's folder alone.
+    pub cache: Option<PathBuf>,
     /// Threads beside the workers; all of them once training is over.
     pub threads: usize,
 }
@@ -47,6 +51,7 @@ impl Default for ValidationConfig {
             tuning_seeds: 1,
             adamw_rates: vec![3e-4, 1e-3, 3e-3, 1e-2, 2e-2, 3e-2, 6e-2, 1e-1],
             adamw_decays: vec![0.0],
+            cache: None,
             threads: 1,
         }
     }

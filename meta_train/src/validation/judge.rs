@@ -101,7 +101,11 @@ impl Judge {
     /// [`Error::Io`] when its folder cannot be removed.
     pub fn forget(&self, generation: u64) -> Result<(), Error> {
         let folder = self.folder(generation);
-        fs::remove_dir_all(&folder).map_err(Error::io(&folder))
+        // In one step: half of a folder could be taken for that of the snapshot which the run will take there.
+        let doomed = folder.with_extension("forgotten");
+        let _ = fs::remove_dir_all(&doomed);
+        fs::rename(&folder, &doomed).map_err(Error::io(&folder))?;
+        fs::remove_dir_all(&doomed).map_err(Error::io(&doomed))
     }
 
     /// Its theta.
@@ -125,7 +129,8 @@ impl Judge {
             .times_weight_decays(&self.config.adamw_decays);
         let for_validation = tuned.selected_by(Metric::ValidationLoss, TUNED_FOR_VALIDATION);
         let seeds = (0..self.config.seeds + self.config.fresh_seeds).collect::<Vec<_>>();
-        self.measured_once(&self.root.join("baselines"), &seeds, &[tuned, for_validation, normalised])
+        let contenders = [tuned, for_validation, normalised];
+        self.measured_once(&self.root.join("baselines"), self.config.cache.as_deref(), &seeds, &contenders)
     }
 
     /// How a snapshot stands; none when told to stop.
@@ -153,14 +158,15 @@ impl Judge {
         let config = OptimizerConfig::Learned(LearnedConfig::new(weights));
         let learned = Contender::fixed(LEARNED, config, native_schedule(&self.architecture));
         let multipliers = Some(&self.config.step_multipliers[..]).filter(|multipliers| *multipliers != [1.0]);
-        self.measured_once(folder, seeds, &[learned.times_step_multipliers(multipliers.unwrap_or_default())])
+        self.measured_once(folder, None, seeds, &[learned.times_step_multipliers(multipliers.unwrap_or_default())])
     }
 
     /// The trials of the contenders, from `folder` if they are there. Until all of them are, each is kept by itself: who stops
-    /// or is killed loses the trials at hand.
+    /// or is killed loses the trials at hand. They stay in `shared` for other runs, if that is given.
     fn measured_once(
         &self,
         folder: &Path,
+        shared: Option<&Path>,
         report_seeds: &[u64],
         contenders: &[Contender],
     ) -> Result<Option<Vec<Trial>>, Error> {
@@ -168,7 +174,8 @@ impl Judge {
             return Ok(Some(read_tables(folder)?));
         }
         let first_tuning = self.config.seeds + self.config.fresh_seeds;
-        let cache = TrialCache::new(folder.join("trials"));
+        let own = folder.join("trials");
+        let cache = TrialCache::new(shared.unwrap_or(&own));
         let mut trials = Vec::new();
         for task in &self.tasks {
             let comparison = Comparison {
@@ -188,7 +195,9 @@ impl Judge {
         }
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         write_tables(folder, &trials)?;
-        fs::remove_dir_all(cache.folder()).map_err(Error::io(cache.folder()))?;
+        if shared.is_none() {
+            fs::remove_dir_all(&own).map_err(Error::io(&own))?;
+        }
         Ok(Some(trials))
     }
 }

@@ -21,7 +21,7 @@ fn file(validation: &Path) -> PathBuf {
 /// What has been judged of a run whose snapshots lie in the folder `validation`, oldest first; nothing where nothing was.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be read, [`Error::RunFolder`] naming the line that is not a standing.
+/// [`Error::Io`] when the file cannot be read, [`Error::DamagedFile`] naming the line that is not a standing.
 pub fn read(validation: &Path) -> Result<Vec<Standing>, Error> {
     let path = file(validation);
     let text = match fs::read_to_string(&path) {
@@ -32,7 +32,7 @@ pub fn read(validation: &Path) -> Result<Vec<Standing>, Error> {
         serde_json::from_str(line).map_err(|error| {
             let problem =
                 format!("line {}: {error}; resuming the run makes the file again from its trials", number + 1);
-            Error::run_folder(&path, problem)
+            Error::damaged_file(&path, problem)
         })
     };
     text.lines().enumerate().map(parsed).collect()

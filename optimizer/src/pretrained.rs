@@ -56,7 +56,7 @@ mod tests {
     fn the_weights_that_come_along_say_what_they_are() {
         for weights in [LearnedWeights::pretrained(), LearnedWeights::pretrained_orthogonal()] {
             assert_eq!(weights.architecture().name(), "paced");
-            for fact in ["provenance", "licence", "training_run"] {
+            for fact in ["provenance", "licence", "training_run", "record", "validation"] {
                 assert!(weights.provenance().contains_key(fact), "{fact}: {:?}", weights.provenance());
             }
         }

@@ -65,6 +65,14 @@ fn positions_of_another_type_are_refused() {
     }
 }
 
+#[test]
+fn positions_that_are_not_there_are_refused() {
+    for (old, new) in [("\"accessors\"", "\"accessorz\""), ("\"POSITION\":0", "\"POSITION\":7")] {
+        let error = load("a.gltf", gltf().replacen(old, new, 1).as_bytes()).unwrap_err();
+        assert!(error.contains("names positions that it does not have"), "{new}: {error}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

@@ -47,7 +47,7 @@ const LARGEST_GROWTH: f64 = 100.0;
 /// Weight of the newest generation in the usual meta-loss.
 const NEWEST: f32 = 0.1;
 
-/// Rollbacks without [`CALM`] between them, after which a run gives up.
+/// Rollbacks without ten good generations in a row between them, after which a run gives up.
 pub const MOST_ROLLBACKS: u32 = 10;
 
 /// Good generations in a row after which earlier rollbacks are forgotten.

@@ -79,6 +79,24 @@ fn a_theta_that_blows_up_for_good_ends_the_run_with_what_to_change_and_leaves_th
 }
 
 #[test]
+fn a_failure_that_is_all_that_an_outer_step_heard_does_not_end_the_run_but_nothing_else_for_ten_does() {
+    for mode in [Mode::Synchronous, Mode::Asynchronous { staleness: 2, reports: Some(1) }] {
+        let mut config = Config { population: mode, ..small_config() };
+        config.estimator.pairs = 1;
+        config.budget.outer_steps = 40;
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = start(bowl_plan(config.clone(), Some(3)), &folder.path().join("some"));
+        let (ended, records) = train(&mut run);
+        assert_eq!(ended.unwrap(), Ended::Finished, "{mode:?}");
+        assert!(records.iter().any(|record| record.lost == 1), "no fuse has blown");
+        let mut run = start(bowl_plan(config, Some(1)), &folder.path().join("all"));
+        let error = train(&mut run).0.unwrap_err().to_string();
+        assert!(error.contains("every particle failed in 10 outer steps"), "{mode:?}: {error}");
+        assert!(error.contains("the fuse of this task has blown") && error.contains("leave out the family"), "{error}");
+    }
+}
+
+#[test]
 fn outer_steps_in_which_no_full_length_run_ended_are_recorded_with_the_usual_meta_loss() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = small_config();

@@ -3,8 +3,10 @@
 mod support;
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use support::{bowl_plan, small_config};
@@ -78,6 +80,93 @@ fn a_theta_that_blows_up_for_good_ends_the_run_with_what_to_change_and_leaves_th
     }
 }
 
+/// Bowls whose losses are no numbers while so many gradients have been asked for.
+#[derive(Clone)]
+struct Outage {
+    asked: Arc<AtomicU64>,
+    broken: Range<u64>,
+}
+
+impl Outage {
+    fn new(broken: Range<u64>) -> Self {
+        Self { asked: Arc::default(), broken }
+    }
+
+    fn task(&self) -> Result<Box<dyn Task>, Error> {
+        let layout = ParamLayout::new([("w", vec![3, 2])])?;
+        Ok(Box::new(Unsteady { layout, outage: self.clone() }))
+    }
+}
+
+struct Unsteady {
+    layout: ParamLayout,
+    outage: Outage,
+}
+
+impl Task for Unsteady {
+    fn name(&self) -> &str {
+        "unsteady"
+    }
+
+    fn layout(&self) -> &ParamLayout {
+        &self.layout
+    }
+
+    fn init(&self, _seed: u64, params: &mut [f32]) {
+        params.fill(1.0);
+    }
+
+    fn loss_and_grad(&mut self, params: &[f32], batch: Batch, grads: &mut [f32]) -> f32 {
+        grads.copy_from_slice(params);
+        let asked = self.outage.asked.fetch_add(1, Ordering::Relaxed);
+        if self.outage.broken.contains(&asked) { f32::NAN } else { self.loss(params, batch) }
+    }
+
+    fn loss(&mut self, params: &[f32], _batch: Batch) -> f32 {
+        0.1 * params.iter().map(|value| value * value).sum::<f32>()
+    }
+
+    fn evaluate(&mut self, params: &[f32], split: Split) -> Metrics {
+        Metrics { loss: self.loss(params, Batch { seed: 0, split, index: 0 }), accuracy: None }
+    }
+
+    fn reference_loss(&self) -> f32 {
+        1.0
+    }
+}
+
+impl TaskSource for Outage {
+    fn families(&self) -> Vec<String> {
+        vec!["unsteady".into()]
+    }
+
+    fn draw(&self, _seed: u64) -> Result<(usize, Box<dyn Task>), Error> {
+        Ok((0, self.task()?))
+    }
+}
+
+#[test]
+fn a_meta_loss_that_blows_up_is_rolled_back_and_ends_the_run_only_if_it_stays() {
+    let outage = |broken: Range<u64>| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = small_config();
+        config.estimator.pairs = 10;
+        config.budget.outer_steps = 40;
+        let mut plan = config.check().unwrap();
+        plan.setting.tasks = Box::new(Outage::new(broken));
+        train(&mut start(plan, &folder.path().join("run")))
+    };
+    // Two sides of ten pairs ask ten times in an outer step, and once when all is broken.
+    let (ended, records) = outage(1000..1100);
+    assert_eq!(ended.unwrap(), Ended::Finished);
+    let rolled_back: Vec<u64> =
+        records.iter().filter(|record| record.rolled_back).map(|record| record.generation).collect();
+    assert!((2..=6).contains(&rolled_back.len()), "{rolled_back:?}");
+    assert!(rolled_back.iter().all(|generation| (6..=12).contains(generation)), "{rolled_back:?}");
+    let error = outage(1000..u64::MAX).0.unwrap_err().to_string();
+    assert!(error.contains("the meta-loss is") && error.contains("was in vain"), "{error}");
+}
+
 #[test]
 fn a_failure_that_is_all_that_an_outer_step_heard_does_not_end_the_run_but_nothing_else_for_ten_does() {
     for mode in [Mode::Synchronous, Mode::Asynchronous { staleness: 2, reports: Some(1) }] {
@@ -118,51 +207,14 @@ fn outer_steps_in_which_no_full_length_run_ended_are_recorded_with_the_usual_met
 /// Bowls of two families, of which one has no bottom.
 struct Bottomless;
 
-struct Pit {
-    layout: ParamLayout,
-    bottomless: bool,
-}
-
-impl Task for Pit {
-    fn name(&self) -> &str {
-        "pit"
-    }
-
-    fn layout(&self) -> &ParamLayout {
-        &self.layout
-    }
-
-    fn init(&self, _seed: u64, params: &mut [f32]) {
-        params.fill(1.0);
-    }
-
-    fn loss_and_grad(&mut self, params: &[f32], batch: Batch, grads: &mut [f32]) -> f32 {
-        grads.copy_from_slice(params);
-        self.loss(params, batch)
-    }
-
-    fn loss(&mut self, params: &[f32], _batch: Batch) -> f32 {
-        if self.bottomless { f32::NAN } else { params.iter().map(|value| value * value).sum() }
-    }
-
-    fn evaluate(&mut self, params: &[f32], split: Split) -> Metrics {
-        Metrics { loss: self.loss(params, Batch { seed: 0, split, index: 0 }), accuracy: None }
-    }
-
-    fn reference_loss(&self) -> f32 {
-        1.0
-    }
-}
-
 impl TaskSource for Bottomless {
     fn families(&self) -> Vec<String> {
         vec!["bowl".into(), "pit".into()]
     }
 
     fn draw(&self, seed: u64) -> Result<(usize, Box<dyn Task>), Error> {
-        let family = (seed % 2) as usize;
-        let layout = ParamLayout::new([("w", vec![3, 2])])?;
-        Ok((family, Box::new(Pit { layout, bottomless: family == 1 })))
+        let family = seed % 2;
+        Ok((family as usize, Outage::new(0..family * u64::MAX).task()?))
     }
 }
 

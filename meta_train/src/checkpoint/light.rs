@@ -139,5 +139,5 @@ pub fn read(path: &Path) -> Result<Light, Error> {
     let state = learner_state(&file, "").map_err(damaged)?;
     let start = file.tensor(START).map(|view| to_floats(view.data())).map_err(|error| damaged(error.to_string()))?;
     let Manifest { totals, episode, window, config } = manifest;
-    Ok(Light { totals, config, start, state, episode, window: window.max(totals.generation) })
+    Ok(Light { totals, config, start, state, episode, window })
 }

@@ -175,7 +175,7 @@ impl Real for f64 {
     }
 
     fn run<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run::<Plain, 4>()
+        Plain::call(kernel)
     }
 
     fn multiply_add<I: Instructions>(self, factor: Self, term: Self) -> Self {

@@ -4,7 +4,8 @@
 //! and for the baseline of the target. [`run`] picks the widest that the processor has, so an ordinary release build is fast.
 //!
 //! Everything a kernel calls must be `#[inline(always)]`, or it is compiled for the baseline only; for the same reason
-//! kernels use `for` loops, because the body of a `for_each` may become a function of its own.
+//! kernels use `for` loops, because the body of a `for_each` may become a function of its own. What is too large to be
+//! inlined wherever it is used is a kernel itself, and other kernels [call](Instructions::call) it.
 //!
 //! The macro `kernel!` writes such a type, and the function that runs it, around a body that reads like a function.
 
@@ -16,6 +17,9 @@ pub(crate) trait Instructions {
     /// Whether a tile of a matrix product has room for two vectors of [`LANES`] in every row. With one, each multiplication has to
     /// load its factor; with two, half as many loads are left, and they no longer set the pace.
     const PAIRS: bool = false;
+
+    /// Runs a part of a kernel as a function of its own, on the same instructions.
+    fn call<K: Kernel>(kernel: K) -> K::Output;
 
     /// `a · b + c`, rounded once where that is one instruction.
     fn multiply_add(a: f32, b: f32, c: f32) -> f32;
@@ -66,7 +70,7 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
         }
     }
     // Every 64-bit ARM processor multiplies and adds at once.
-    if cfg!(target_arch = "aarch64") { kernel.run::<Fused, 4>() } else { kernel.run::<Plain, 4>() }
+    if cfg!(target_arch = "aarch64") { Fused::call(kernel) } else { Plain::call(kernel) }
 }
 
 /// Separate multiplications and additions.
@@ -76,6 +80,11 @@ pub(crate) struct Plain;
 pub(crate) struct Fused;
 
 impl Instructions for Plain {
+    #[inline(never)]
+    fn call<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run::<Self, 4>()
+    }
+
     #[inline(always)]
     fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
         a * b + c
@@ -83,6 +92,11 @@ impl Instructions for Plain {
 }
 
 impl Instructions for Fused {
+    #[inline(never)]
+    fn call<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run::<Self, 4>()
+    }
+
     #[inline(always)]
     fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
@@ -95,11 +109,13 @@ mod x86 {
 
     use super::{Instructions, Kernel};
 
+    #[inline(never)]
     #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
     pub(super) fn avx512<K: Kernel>(kernel: K) -> K::Output {
         kernel.run::<Avx512, 8>()
     }
 
+    #[inline(never)]
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn avx2<K: Kernel>(kernel: K) -> K::Output {
         kernel.run::<Avx2, 6>()
@@ -113,6 +129,12 @@ mod x86 {
 
     impl Instructions for Avx512 {
         const PAIRS: bool = true;
+
+        #[inline(always)]
+        fn call<K: Kernel>(kernel: K) -> K::Output {
+            // SAFETY: only `avx512` hands this type out, so the processor has the features.
+            unsafe { avx512(kernel) }
+        }
 
         #[inline(always)]
         fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
@@ -143,6 +165,12 @@ mod x86 {
     }
 
     impl Instructions for Avx2 {
+        #[inline(always)]
+        fn call<K: Kernel>(kernel: K) -> K::Output {
+            // SAFETY: this type is handed out by `avx2`, or by `avx512`, whose features are more.
+            unsafe { avx2(kernel) }
+        }
+
         #[inline(always)]
         fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
             a.mul_add(b, c)

@@ -26,7 +26,7 @@ kernel! {
         start: Start<'a, T>,
         panels: &'a mut Vec<T>,
     ) {
-        by_blocks::<T, I, ROWS>(out, out_stride, left, right, start, panels, None);
+        by_blocks::<T, I>(out, out_stride, left, right, start, panels, None);
     }
 }
 
@@ -39,13 +39,13 @@ kernel! {
         right: Matrix<'a, T>,
         panels: &'a mut Vec<T>,
     ) {
-        by_blocks::<T, I, ROWS>(out, right.columns, left.transposed(), right, Start::Zero, panels, Some(sums));
+        by_blocks::<T, I>(out, right.columns, left.transposed(), right, Start::Zero, panels, Some(sums));
     }
 }
 
 /// The product, block by block of a large right factor; `sums` become those of its columns.
 #[inline(always)]
-fn by_blocks<T: Real, I: Instructions, const ROWS: usize>(
+fn by_blocks<T: Real, I: Instructions>(
     out: &mut [T],
     out_stride: usize,
     left: Matrix<'_, T>,
@@ -69,7 +69,7 @@ fn by_blocks<T: Real, I: Instructions, const ROWS: usize>(
             };
             let block = arrange::<T, I>(panels, right.part(terms.clone(), columns.clone()));
             let left = left.part(0..left.rows, terms);
-            multiply::<T, I, ROWS>(&mut out[columns.start..], out_stride, left, block, start);
+            multiply::<T, I>(&mut out[columns.start..], out_stride, left, block, start);
             if let Some(sums) = &mut sums {
                 add_column_sums::<T, I>(&mut sums[columns.clone()], block, first_term == 0);
             }

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::graph::real::Real;
-use crate::graph::simd::{Instructions, LANES};
+use crate::graph::simd::{Instructions, Kernel, LANES};
 
 /// Columns of a panel.
 pub(super) const PANEL: usize = LANES;
@@ -97,25 +97,41 @@ pub(crate) fn room<T: Real>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
 /// Makes panels of `matrix`; `packed` is room for its [`packed_len`].
 #[inline(always)]
 pub(crate) fn arrange<'a, T: Real, I: Instructions>(packed: &'a mut [T], matrix: Matrix<'a, T>) -> Panels<'a, T> {
-    let Matrix { values, rows: depth, columns, row_stride, .. } = matrix;
-    let whole_columns = columns / PANEL * PANEL;
-    let in_place = matrix.stays_in_place();
-    let (whole, last) = packed.split_at_mut(if in_place { 0 } else { depth * whole_columns });
-    if !in_place && whole_columns > 0 {
-        for (p, panel) in whole.chunks_exact_mut(depth * PANEL).enumerate() {
-            pack::<T, I, PANEL>(panel, matrix, p * PANEL);
+    I::call(Arrange { packed, matrix })
+}
+
+/// A function of its own, as the product itself.
+struct Arrange<'a, T> {
+    packed: &'a mut [T],
+    matrix: Matrix<'a, T>,
+}
+
+impl<'a, T: Real> Kernel for Arrange<'a, T> {
+    type Output = Panels<'a, T>;
+
+    #[inline(always)]
+    fn run<I: Instructions, const ROWS: usize>(self) -> Panels<'a, T> {
+        let Self { packed, matrix } = self;
+        let Matrix { values, rows: depth, columns, row_stride, .. } = matrix;
+        let whole_columns = columns / PANEL * PANEL;
+        let in_place = matrix.stays_in_place();
+        let (whole, last) = packed.split_at_mut(if in_place { 0 } else { depth * whole_columns });
+        if !in_place && whole_columns > 0 {
+            for (p, panel) in whole.chunks_exact_mut(depth * PANEL).enumerate() {
+                pack::<T, I, PANEL>(panel, matrix, p * PANEL);
+            }
         }
-    }
-    let left_over = columns - whole_columns;
-    let last = &mut last[..depth * left_over.next_multiple_of(HALF)];
-    if left_over > HALF {
-        pack::<T, I, PANEL>(last, matrix, whole_columns);
-    } else if left_over > 0 {
-        pack::<T, I, HALF>(last, matrix, whole_columns);
-    }
-    match in_place {
-        true => Panels { depth, columns, whole: values, panel_stride: PANEL, row_stride, last },
-        false => Panels { depth, columns, whole, panel_stride: depth * PANEL, row_stride: PANEL, last },
+        let left_over = columns - whole_columns;
+        let last = &mut last[..depth * left_over.next_multiple_of(HALF)];
+        if left_over > HALF {
+            pack::<T, I, PANEL>(last, matrix, whole_columns);
+        } else if left_over > 0 {
+            pack::<T, I, HALF>(last, matrix, whole_columns);
+        }
+        match in_place {
+            true => Panels { depth, columns, whole: values, panel_stride: PANEL, row_stride, last },
+            false => Panels { depth, columns, whole, panel_stride: depth * PANEL, row_stride: PANEL, last },
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::panels::{HALF, Matrix, PANEL, Panels, copy_short};
 use crate::graph::real::Real;
-use crate::graph::simd::Instructions;
+use crate::graph::simd::{Instructions, Kernel};
 
 /// Rows of a tile of half a panel, whose sums are half as long.
 const HALF_ROWS: usize = 8;
@@ -23,42 +23,61 @@ pub(crate) enum Start<'a, T> {
 
 /// `out = left · right + start`; the rows of `out` are `out_stride` apart.
 #[inline(always)]
-pub(crate) fn multiply<T: Real, I: Instructions, const ROWS: usize>(
+pub(crate) fn multiply<T: Real, I: Instructions>(
     out: &mut [T],
     out_stride: usize,
     left: Matrix<'_, T>,
     right: Panels<'_, T>,
     start: Start<'_, T>,
 ) {
-    let Panels { depth, columns, whole, panel_stride, row_stride, last } = right;
-    assert_eq!(left.columns, depth);
-    assert!(left.rows == 0 || out.len() >= (left.rows - 1) * out_stride + columns);
-    let whole_panel = |first: usize| Panel {
-        values: &whole[first / PANEL * panel_stride..],
-        row_stride,
-        panel_stride,
-        first,
-        width: PANEL,
-    };
-    let mut paired = 0;
-    // A branch, which the compiler drops with all that is in it where there are no pairs: a loop over nothing would be compiled.
-    if I::PAIRS {
-        paired = columns / (2 * PANEL) * (2 * PANEL);
-        for first in (0..paired).step_by(2 * PANEL) {
-            rows::<T, I, ROWS, 2, PANEL>(out, out_stride, left, whole_panel(first), start);
+    I::call(Multiply { out, out_stride, left, right, start });
+}
+
+/// A function of its own: it is most of the code of every kernel that multiplies, and some do so several times.
+struct Multiply<'a, T> {
+    out: &'a mut [T],
+    out_stride: usize,
+    left: Matrix<'a, T>,
+    right: Panels<'a, T>,
+    start: Start<'a, T>,
+}
+
+impl<T: Real> Kernel for Multiply<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Instructions, const ROWS: usize>(self) {
+        let Self { out, out_stride, left, right, start } = self;
+        let Panels { depth, columns, whole, panel_stride, row_stride, last } = right;
+        assert_eq!(left.columns, depth);
+        assert!(left.rows == 0 || out.len() >= (left.rows - 1) * out_stride + columns);
+        let whole_panel = |first: usize| Panel {
+            values: &whole[first / PANEL * panel_stride..],
+            row_stride,
+            panel_stride,
+            first,
+            width: PANEL,
+        };
+        let mut paired = 0;
+        // A branch, which the compiler drops with all that is in it where there are no pairs: a loop over nothing would be compiled.
+        if I::PAIRS {
+            paired = columns / (2 * PANEL) * (2 * PANEL);
+            for first in (0..paired).step_by(2 * PANEL) {
+                rows::<T, I, ROWS, 2, PANEL>(out, out_stride, left, whole_panel(first), start);
+            }
         }
-    }
-    for first in (paired..columns / PANEL * PANEL).step_by(PANEL) {
-        rows::<T, I, ROWS, 1, PANEL>(out, out_stride, left, whole_panel(first), start);
-    }
-    let width = columns % PANEL;
-    let first = columns - width;
-    if width > HALF {
-        let panel = Panel { values: last, row_stride: PANEL, panel_stride, first, width };
-        rows::<T, I, ROWS, 1, PANEL>(out, out_stride, left, panel, start);
-    } else if width > 0 {
-        let panel = Panel { values: last, row_stride: HALF, panel_stride, first, width };
-        rows::<T, I, HALF_ROWS, 1, HALF>(out, out_stride, left, panel, start);
+        for first in (paired..columns / PANEL * PANEL).step_by(PANEL) {
+            rows::<T, I, ROWS, 1, PANEL>(out, out_stride, left, whole_panel(first), start);
+        }
+        let width = columns % PANEL;
+        let first = columns - width;
+        if width > HALF {
+            let panel = Panel { values: last, row_stride: PANEL, panel_stride, first, width };
+            rows::<T, I, ROWS, 1, PANEL>(out, out_stride, left, panel, start);
+        } else if width > 0 {
+            let panel = Panel { values: last, row_stride: HALF, panel_stride, first, width };
+            rows::<T, I, HALF_ROWS, 1, HALF>(out, out_stride, left, panel, start);
+        }
     }
 }
 

@@ -119,11 +119,11 @@ kernel! {
             let [query, key, value] = shape.offsets(number);
             let keys = arrange::<T, I>(panels, shape.block(&queries_and_keys[key..], 2 * width).transposed());
             let queries = shape.block(&queries_and_keys[query..], 2 * width);
-            multiply::<T, I, ROWS>(weights, rows, queries, keys, Start::Zero);
+            multiply::<T, I>(weights, rows, queries, keys, Start::Zero);
             softmax::<T, I>(weights, shape);
             let values = arrange::<T, I>(panels, shape.block(&values[value..], width));
             let weights = Matrix::rows(weights, rows);
-            multiply::<T, I, ROWS>(&mut output[value..], width, weights, values, Start::Zero);
+            multiply::<T, I>(&mut output[value..], width, weights, values, Start::Zero);
         }
     }
 }
@@ -182,11 +182,11 @@ kernel! {
             let output_block = shape.block(&output_gradient[value..], width);
 
             let transposed = arrange::<T, I>(panels, shape.block(&values[value..], width).transposed());
-            multiply::<T, I, ROWS>(delta, rows, output_block, transposed, Start::Zero);
+            multiply::<T, I>(delta, rows, output_block, transposed, Start::Zero);
 
             let output_block = arrange::<T, I>(panels, output_block);
             let transposed = Matrix::rows(weights, rows).transposed();
-            multiply::<T, I, ROWS>(&mut values_gradient[value..], width, transposed, output_block, Start::Zero);
+            multiply::<T, I>(&mut values_gradient[value..], width, transposed, output_block, Start::Zero);
 
             let scale = shape.scale::<T>();
             for (delta, weights) in delta.chunks_exact_mut(rows).zip(weights.chunks_exact(rows)) {
@@ -201,10 +201,10 @@ kernel! {
             let delta = Matrix::rows(delta, rows);
             let keys = arrange::<T, I>(panels, shape.block(&queries_and_keys[key..], 2 * width));
             let gradient = &mut queries_and_keys_gradient[query..];
-            multiply::<T, I, ROWS>(gradient, 2 * width, delta, keys, Start::Zero);
+            multiply::<T, I>(gradient, 2 * width, delta, keys, Start::Zero);
             let queries = arrange::<T, I>(panels, shape.block(&queries_and_keys[query..], 2 * width));
             let gradient = &mut queries_and_keys_gradient[key..];
-            multiply::<T, I, ROWS>(gradient, 2 * width, delta.transposed(), queries, Start::Zero);
+            multiply::<T, I>(gradient, 2 * width, delta.transposed(), queries, Start::Zero);
         }
     }
 }

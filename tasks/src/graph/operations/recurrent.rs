@@ -156,10 +156,10 @@ kernel! {
             if time > 0 {
                 let states = Matrix::strided(&output[(time - 1) * hidden..], examples, hidden, times * hidden);
                 let out = &mut gates[time * width..];
-                multiply::<T, I, ROWS>(out, times * width, states, joint_panels, Start::Output);
+                multiply::<T, I>(out, times * width, states, joint_panels, Start::Output);
                 if joint < width {
                     let out = &mut memory[time * hidden..];
-                    multiply::<T, I, ROWS>(out, times * hidden, states, candidate_panels, Start::Zero);
+                    multiply::<T, I>(out, times * hidden, states, candidate_panels, Start::Zero);
                 }
             }
             for example in 0..examples {
@@ -309,7 +309,7 @@ kernel! {
             if time > 0 {
                 let delta = if kind == CellKind::Gru { &*delta } else { &*gradient };
                 let delta = Matrix::strided(&delta[time * width..], examples, width, times * width);
-                multiply::<T, I, ROWS>(carried, hidden, delta, panels, Start::Output);
+                multiply::<T, I>(carried, hidden, delta, panels, Start::Output);
             }
         }
     }

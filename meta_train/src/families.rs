@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_family_has_the_same_number_in_every_stage() {
-        let component = |family: &str| Component { family: family.into(), weight: 1.0 };
+        let component = |family: &str| Component::new(family, 1.0);
         let first = MixtureSource::families(&[component("mlp_teacher")]);
         let second = MixtureSource::families(&[component("mlp_mixture"), component("mlp_teacher")]);
         let stages = Families::new(&[first, second], true).unwrap();

@@ -24,7 +24,7 @@ use window::next_window;
 const POOL: u64 = 3;
 
 fn family(name: &str) -> Vec<Component> {
-    vec![Component { family: name.into(), weight: 1.0 }]
+    vec![Component::new(name, 1.0)]
 }
 
 /// Two stages over different families, whose few tasks are drawn again and again.

@@ -6,7 +6,7 @@
 //!
 //! A budget is the seconds that an inner step may take, by the mixture's own timing table (as in VeLO, arXiv 2211.09760). It is
 //! drawn first, so small tasks, which are what many steps can be made of, come often, and large ones now and then. Families that
-//! have nothing affordable are passed over: with a small budget large architectures never occur.
+//! have nothing affordable are passed over: with a small budget large architectures never occur. A family may have budgets of its own.
 //!
 //! The partition of the seed is that of every seed drawn from it: draws for training, validation and testing never coincide.
 
@@ -35,6 +35,17 @@ pub struct Component {
     /// Share, relative to the other components.
     #[serde(default = "one")]
     pub weight: f64,
+    /// What an inner step of this family may cost, in place of the mixture's budgets: for families whose small draws do not
+    /// show what makes their large ones hard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
+}
+
+impl Component {
+    /// A family under the budgets of its mixture.
+    pub fn new(family: &str, weight: f64) -> Self {
+        Self { family: family.to_owned(), weight, budgets: Vec::new() }
+    }
 }
 
 fn one() -> f64 {
@@ -125,18 +136,23 @@ impl MixtureConfig {
             let sound = value.is_finite() && value > 0.0;
             if sound { Ok(value) } else { Err(Error::invalid(field, value, "a positive number")) }
         };
-        let mut components = Vec::new();
-        for Component { family, weight } in &self.families {
+        let check_budgets = |budgets: &[Budget], of: &str| -> Result<(), Error> {
+            for (number, budget) in budgets.iter().enumerate() {
+                positive(format!("budgets[{number}].seconds{of}"), budget.seconds)?;
+                positive(format!("budgets[{number}].weight{of}"), budget.weight)?;
+            }
+            Ok(())
+        };
+        let mut members = Vec::new();
+        for Component { family, weight, budgets } in &self.families {
             let weight = positive(format!("weight of family {family:?}"), *weight)?;
-            components.push((family_named(family)?, weight));
+            check_budgets(budgets, &format!(" of family {family:?}"))?;
+            members.push(Member { family: family_named(family)?, weight, budgets: budgets.clone() });
         }
-        if components.is_empty() {
-            components.extend(families().iter().map(|&family| (family, 1.0)));
+        if members.is_empty() {
+            members.extend(families().iter().map(|&family| Member { family, weight: 1.0, budgets: Vec::new() }));
         }
-        for (number, budget) in self.budgets.iter().enumerate() {
-            positive(format!("budgets[{number}].seconds"), budget.seconds)?;
-            positive(format!("budgets[{number}].weight"), budget.weight)?;
-        }
+        check_budgets(&self.budgets, "")?;
         check_range("optimizer_seconds_per_parameter", self.optimizer_seconds_per_parameter, 0.0..=1.0)?;
         check_range("attempts", self.attempts, 1..=1000)?;
         self.augmentations.check()?;
@@ -145,7 +161,7 @@ impl MixtureConfig {
             None => TimingTable::bundled(),
         };
         Ok(Mixture {
-            components,
+            members,
             budgets: self.budgets.clone(),
             optimizer_seconds_per_parameter: self.optimizer_seconds_per_parameter,
             attempts: self.attempts,
@@ -155,9 +171,16 @@ impl MixtureConfig {
     }
 }
 
+/// A component that was checked.
+struct Member {
+    family: &'static dyn TaskFamily,
+    weight: f64,
+    budgets: Vec<Budget>,
+}
+
 /// Families drawn with weights; a family itself.
 pub struct Mixture {
-    components: Vec<(&'static dyn TaskFamily, f64)>,
+    members: Vec<Member>,
     budgets: Vec<Budget>,
     optimizer_seconds_per_parameter: f64,
     attempts: usize,
@@ -167,7 +190,7 @@ pub struct Mixture {
 
 impl std::fmt::Debug for Mixture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_map().entries(self.components.iter().map(|(family, weight)| (family.name(), weight))).finish()
+        f.debug_map().entries(self.members.iter().map(|member| (member.family.name(), member.weight))).finish()
     }
 }
 
@@ -198,7 +221,7 @@ impl Mixture {
 
     /// The names of its families, in the order of the configuration.
     pub fn family_names(&self) -> impl Iterator<Item = &'static str> {
-        self.components.iter().map(|(family, _)| family.name())
+        self.members.iter().map(|member| member.family.name())
     }
 
     /// Draw `number` for a purpose: no draw for another purpose has its seeds.
@@ -212,13 +235,13 @@ impl Mixture {
     /// [`Error::InvalidField`] when a family has drawn what cannot be built, which its tests rule out.
     pub fn sample_with_cost(&self, seed: u64) -> Result<Drawn, Error> {
         let mut draws = Draws::new(seed, const { stream_number("mixture") });
-        let chosen = draws.weighted(self.budgets.iter().map(|budget| budget.weight));
-        let budget = self.budgets.get(chosen).map(|budget| budget.seconds);
+        let usual = drawn_budget(&self.budgets, &mut draws);
         let mut cheapest: Option<Drawn> = None;
         for _ in 0..FAMILIES_TRIED {
-            let family = self.components[draws.weighted(self.components.iter().map(|(_, weight)| *weight))].0;
+            let member = &self.members[draws.weighted(self.members.iter().map(|member| member.weight))];
+            let budget = if member.budgets.is_empty() { usual } else { drawn_budget(&member.budgets, &mut draws) };
             for _ in 0..self.attempts {
-                let mut config = family.sample(Partition::within(seed, draws.bits()));
+                let mut config = member.family.sample(Partition::within(seed, draws.bits()));
                 self.augmentations.disguise(&mut config, &mut draws);
                 let work = Workload::of(&config)?;
                 let step = work.parameters as f64 * self.optimizer_seconds_per_parameter;
@@ -234,6 +257,11 @@ impl Mixture {
         }
         Ok(cheapest.expect("at least one draw was made"))
     }
+}
+
+fn drawn_budget(budgets: &[Budget], draws: &mut Draws) -> Option<f64> {
+    let chosen = draws.weighted(budgets.iter().map(|budget| budget.weight));
+    budgets.get(chosen).map(|budget| budget.seconds)
 }
 
 impl TaskFamily for Mixture {
@@ -255,8 +283,7 @@ mod tests {
     use super::*;
 
     fn weighted(components: &[(&str, f64)]) -> Result<Mixture, Error> {
-        let components: Vec<_> =
-            components.iter().map(|&(family, weight)| Component { family: family.to_owned(), weight }).collect();
+        let components: Vec<_> = components.iter().map(|&(family, weight)| Component::new(family, weight)).collect();
         Mixture::new(&components)
     }
 
@@ -328,9 +355,32 @@ mod tests {
     }
 
     #[test]
+    fn a_family_may_have_budgets_of_its_own() {
+        let mut config = MixtureConfig {
+            families: vec![Component::new("mlp_teacher", 1.0), Component::new("poisson", 1.0)],
+            budgets: vec![Budget { seconds: 1e-5, weight: 1.0 }],
+            ..MixtureConfig::default()
+        };
+        let large = Budget { seconds: 2e-4, weight: 1.0 };
+        let dearest = |config: &MixtureConfig, family: &str| {
+            let mixture = config.check().unwrap();
+            let drawn = (0..200).map(|seed| mixture.sample_with_cost(seed).unwrap());
+            drawn.filter(|drawn| drawn.config.name == family).map(|drawn| drawn.seconds).fold(0.0, f64::max)
+        };
+        assert!(dearest(&config, "poisson") <= 1e-5);
+        config.families[1].budgets = vec![large];
+        let found = dearest(&config, "poisson");
+        assert!((3e-5..=2e-4).contains(&found), "{found}");
+        assert!(dearest(&config, "mlp_teacher") <= 1e-5);
+        config.families[1].budgets[0].seconds = -1.0;
+        let message = config.check().unwrap_err().to_string();
+        assert_eq!(message, "budgets[0].seconds of family \"poisson\" is -1, expected a positive number");
+    }
+
+    #[test]
     fn without_an_affordable_draw_the_cheapest_is_taken() {
         let config = MixtureConfig {
-            families: vec![Component { family: "transformer".to_owned(), weight: 1.0 }],
+            families: vec![Component::new("transformer", 1.0)],
             budgets: vec![Budget { seconds: 1e-9, weight: 1.0 }],
             attempts: 4,
             ..MixtureConfig::default()

@@ -62,6 +62,35 @@ fn an_interrupted_run_leaves_a_checkpoint_exits_with_zero_and_goes_on_with_the_s
 
 #[cfg(unix)]
 #[test]
+fn a_run_asked_to_stop_while_it_chooses_a_snapshot_chooses_the_same_one_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reference, run) = (folder.path().join("reference"), folder.path().join("interrupted"));
+    let sets = [
+        "budget.outer_steps=6",
+        "evaluation.tasks=[]",
+        "selection.steps=5",
+        // Long enough to be met: two candidates, ten fresh seeds.
+        "validation=(every: 3, tasks: [\"digits_mlp\"], steps: 400, seeds: 1, candidates: 2, fresh_seeds: 10, adamw_rates: [0.01])",
+    ];
+    let arguments = |out: &Path| -> Vec<String> {
+        let sets = sets.iter().flat_map(|set| ["--set", set]);
+        ["run", SMOKE, "--out", text(out)].into_iter().chain(sets).map(str::to_owned).collect()
+    };
+    succeed(&arguments(&reference).iter().map(String::as_str).collect::<Vec<_>>());
+    let mut child = start(&arguments(&run));
+    assert!(wait_for(&mut child, &run, 6), "the run is too short to be interrupted");
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{message}");
+    assert!(message.contains("go on with: meta_train resume"), "{message}");
+    assert!(!run.join("learned.safetensors").exists(), "nothing is frozen before it is chosen");
+    succeed(&["resume", text(&run)]);
+    assert_same_outcome(&run, &reference);
+}
+
+#[cfg(unix)]
+#[test]
 fn an_asynchronous_run_goes_on_after_a_kill_and_after_it_was_asked_to_stop() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

@@ -44,9 +44,11 @@ fn a_killed_job_goes_on_without_a_gap_or_a_duplicate() {
         ]
         .map(str::to_owned)
     };
-    for _ in 0..2 {
+    for files in [2, 5] {
         let mut child = Command::new(PROGRAM).args(arguments(&killed)).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(150));
+        while units(&killed).len() < files && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         child.kill().unwrap();
         child.wait().unwrap();
     }

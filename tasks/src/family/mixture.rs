@@ -335,7 +335,7 @@ mod tests {
             (name, prints.fold(0u64, |sum, print| sum.rotate_left(1) ^ print))
         });
         let expected =
-            [("broad", 15978178046264841129), ("small", 6516864469755746276), ("published", 11228903421683644280)];
+            [("broad", 18143136952357623816), ("small", 6516864469755746276), ("published", 11228903421683644280)];
         assert_eq!(found.collect::<Vec<_>>(), expected);
     }
 

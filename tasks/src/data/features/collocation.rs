@@ -42,8 +42,10 @@ impl CollocationConfig {
     pub fn sample(draws: &mut Draws) -> Self {
         Self {
             seed: draws.bits(),
-            terms: draws.log_uniform_integer(1, 6),
-            frequency: draws.log_uniform_integer(1, 6),
+            terms: draws.log_uniform_integer(1, 10),
+            // Half of them high: these are learned only after hundreds of steps without progress, in which an optimizer must
+            // not let the network decay to nothing.
+            frequency: 1 + draws.uniform(0.0, 10.0) as usize,
             rows: RowCount::sample(draws),
         }
     }

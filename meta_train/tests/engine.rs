@@ -11,6 +11,9 @@
 //! a · ( (1-f) 1/T Σ 2 t (t u - 1) + f 2 T (T u - 1) )           a = ∂u/∂θ
 //! ```
 //!
+//! On held-out rows the same parameter costs `(t u - 3)²`, and a training loss may cease to be a number where the parameter
+//! passes an edge.
+//!
 //! All losses are quadratic in theta, so an unbiased antithetic estimator has exactly this mean at any sigma. The window
 //! does not divide the horizon: every second episode begins inside of one.
 //!
@@ -49,9 +52,10 @@ const ACTIVATIONS: [f32; 4] = [1.0, 2.0, 0.0, 0.0];
 const WEIGHTS: [f32; 4] = [-0.02, -0.01, 0.3, -0.2];
 const BIAS: f32 = 0.01;
 
-/// One parameter that costs `(p - 1)²` on every batch.
+/// One parameter that costs `(p - 1)²` on every batch, `(p - 3)²` on held-out rows, and NaN beyond the edge.
 struct Line {
     layout: ParamLayout,
+    edge: f32,
 }
 
 impl Task for Line {
@@ -72,8 +76,12 @@ impl Task for Line {
         self.loss(params, batch)
     }
 
-    fn loss(&mut self, params: &[f32], _batch: Batch) -> f32 {
-        (params[0] - 1.0).powi(2)
+    fn loss(&mut self, params: &[f32], batch: Batch) -> f32 {
+        match batch.split {
+            _ if params[0] > self.edge => f32::NAN,
+            Split::Train => (params[0] - 1.0).powi(2),
+            _ => (params[0] - 3.0).powi(2),
+        }
     }
 
     fn evaluate(&mut self, params: &[f32], split: Split) -> Metrics {
@@ -85,7 +93,9 @@ impl Task for Line {
     }
 }
 
-struct Lines;
+struct Lines {
+    edge: f32,
+}
 
 impl TaskSource for Lines {
     fn families(&self) -> Vec<String> {
@@ -93,7 +103,7 @@ impl TaskSource for Lines {
     }
 
     fn draw(&self, _seed: u64) -> Result<(usize, Box<dyn Task>), Error> {
-        Ok((0, Box::new(Line { layout: ParamLayout::new([("position", vec![1])])? })))
+        Ok((0, Box::new(Line { layout: ParamLayout::new([("position", vec![1])])?, edge: self.edge })))
     }
 }
 
@@ -131,7 +141,7 @@ fn config(method: Method, final_weight: f32) -> Config {
 /// The problem, and the slope `a` of `u` in every entry of theta.
 fn problem(config: Config) -> (Plan, Vec<f64>) {
     let mut plan = config.check().unwrap();
-    plan.setting.tasks = Box::new(Lines);
+    plan.setting.tasks = Box::new(Lines { edge: f32::INFINITY });
     let layout = plan.setting.architecture.theta_layout();
     let range = |name: &str| {
         let tensor = layout.tensors().iter().find(|tensor| tensor.name == name);
@@ -282,24 +292,100 @@ fn lives(plan: &Plan, windows: u64) -> Vec<Life> {
     finished
 }
 
+/// `u` of both sides of a life.
+fn speeds(life: &Life, plan: &Plan, slope: &[f64]) -> [f64; 2] {
+    let (stage, position) = (&plan.setting.stages[0], life.segments[0].position);
+    let mut n = vec![0.0; plan.initial_theta.len()];
+    stage.noise.write(&mut n, position.particle, position.episode);
+    [1.0f32, -1.0].map(|sign| {
+        let perturbed = plan.initial_theta.iter().zip(&n).zip(&stage.sigmas);
+        let theta: Vec<f32> = perturbed.map(|((theta, n), sigma)| theta + sign * sigma * n).collect();
+        speed(&theta, slope)
+    })
+}
+
+#[test]
+fn held_out_rows_and_divergence_count_as_configured() {
+    for (held_out_weight, final_weight) in [(0.5, 0.0), (1.0, 0.0), (0.25, 0.5), (1.0, 1.0)] {
+        for (edge, every) in [(f32::INFINITY, 1), (f32::INFINITY, 2), (0.5, 1), (0.5, 2)] {
+            let mut config = config(Method::Nres, final_weight);
+            config.objective.held_out_weight = held_out_weight;
+            config.objective.held_out_every = every;
+            let worst = f64::from(config.objective.cap);
+            let (mut plan, slope) = problem(config);
+            plan.setting.tasks = Box::new(Lines { edge });
+            let what =
+                format!("held-out weight {held_out_weight}, every {every}, final weight {final_weight}, edge {edge}");
+            let (mut lost, mut kept) = (0, 0);
+            for life in lives(&plan, 60) {
+                let speeds = speeds(&life, &plan, &slope);
+                let score = |t: u64, target: f64, u: f64| match t as f64 * u {
+                    position if position > f64::from(edge) => worst,
+                    position => (position - target).powi(2),
+                };
+                let gap = |t: u64, target: f64| score(t, target, speeds[0]) - score(t, target, speeds[1]);
+                let mean =
+                    |over: &[u64], target: f64| over.iter().map(|&t| gap(t, target)).sum::<f64>() / over.len() as f64;
+                let (held_out, end) = (f64::from(held_out_weight), f64::from(final_weight));
+                let mut first = 0;
+                let mut exact = end * ((1.0 - held_out) * gap(HORIZON, 1.0) + held_out * gap(HORIZON, 3.0));
+                for segment in &life.segments {
+                    let steps: Vec<u64> = (first..first + segment.steps).collect();
+                    let taken: Vec<u64> = steps.iter().copied().filter(|t| t % every == every - 1).collect();
+                    assert!(!taken.is_empty(), "no segment is shorter than two steps");
+                    let mixed = (1.0 - held_out) * mean(&steps, 1.0) + held_out * mean(&taken, 3.0);
+                    exact += (1.0 - end) * segment.steps as f64 / HORIZON as f64 * mixed;
+                    first += segment.steps;
+                }
+                let found = life.gap();
+                assert!((found - exact).abs() < 1e-3 * exact.abs().max(1.0), "{what}: {found}, exact {exact}");
+                let ends = speeds.map(|u| HORIZON as f64 * u > f64::from(edge));
+                lost += u32::from(ends[0] != ends[1]);
+                kept += u32::from(ends == [false, false]);
+            }
+            assert!(
+                edge.is_infinite() || (lost > 3 && kept > 0),
+                "{what}: {lost} and {kept} lives say nothing of the edge"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_average_of_theta_forgets_as_configured() {
+    let mut config = config(Method::Nres, 0.0);
+    config.outer.learning_rate = 1e-4;
+    config.outer.average_decay = 0.25;
+    let (plan, _) = problem(config);
+    let mut particles: Vec<Particle> = (0..BATCH).map(Particle::new).collect();
+    let mut learner = new_learner(&plan).unwrap();
+    let mut expected = plan.initial_theta.clone();
+    // The memory is shorter in the first outer steps: (1 + g) / (10 + g), 2/11 after the first.
+    for decay in [2.0 / 11.0, 0.25, 0.25, 0.25] {
+        let theta = learner.theta().to_vec();
+        let reports: Vec<_> =
+            particles.iter_mut().map(|particle| Some(next_window(particle, &theta, &plan.setting))).collect();
+        learner.step(&reports, &plan.setting).unwrap();
+        assert_ne!(learner.theta(), theta, "theta does not move");
+        for (expected, theta) in expected.iter_mut().zip(learner.theta()) {
+            *expected = decay * *expected + (1.0 - decay) * theta;
+        }
+        for (average, expected) in learner.average().iter().zip(&expected) {
+            assert!((average - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{average}, expected {expected}");
+        }
+    }
+}
+
 #[test]
 fn a_resumed_run_is_scored_as_an_episode_of_its_own() {
     for final_weight in [0.0, 0.25, 1.0] {
         let mut config = config(Method::Nres, final_weight);
         config.resume = Some(Resume { fresh: 0.2, longest: 40 });
         let (plan, slope) = problem(config);
-        let stage = &plan.setting.stages[0];
         let lives = lives(&plan, 200);
         for life in &lives {
             let (start, horizon) = life.stretch.expect("a finished life has an end");
-            let position = life.segments[0].position;
-            let mut n = vec![0.0; plan.initial_theta.len()];
-            stage.noise.write(&mut n, position.particle, position.episode);
-            let [plus, minus] = [1.0f32, -1.0].map(|sign| {
-                let perturbed = plan.initial_theta.iter().zip(&n).zip(&stage.sigmas);
-                let theta: Vec<f32> = perturbed.map(|((theta, n), sigma)| theta + sign * sigma * n).collect();
-                speed(&theta, &slope)
-            });
+            let [plus, minus] = speeds(life, &plan, &slope);
             let gap = |t: u64| (t as f64 * plus - 1.0).powi(2) - (t as f64 * minus - 1.0).powi(2);
             let mean = (start..horizon).map(gap).sum::<f64>() / (horizon - start) as f64;
             let weight = f64::from(final_weight);

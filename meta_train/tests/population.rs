@@ -13,6 +13,9 @@ use velo_meta_train::guard::{Guard, Heard, MOST_ROLLBACKS};
 use velo_meta_train::population::{Population, Synchronous};
 use velo_meta_train::run::new_learner;
 use velo_meta_train::unroll::{Birth, EpisodeDraw, Particle, SegmentGap, WindowReport};
+use velo_optimizer::{
+    AdafacMlpConfig, Architecture, Celo2Config, CeloAdamConfig, CeloConfig, OptimizerConfig, PacedConfig, VeloConfig,
+};
 use window::next_window;
 
 /// A meta-loss of the first generation.
@@ -46,6 +49,30 @@ fn theta_has_the_same_bits_with_one_two_and_eight_workers() {
         assert_ne!(one, config.clone().check().unwrap().initial_theta.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
         assert_eq!(one, train(config.clone(), 2, None).0, "{method:?}, two workers");
         assert_eq!(one, train(config, 8, None).0, "{method:?}, eight workers");
+    }
+}
+
+#[test]
+fn every_architecture_learns_under_any_outer_optimizer_with_the_same_bits() {
+    let architectures = [
+        Architecture::Velo(VeloConfig::default()),
+        Architecture::Celo(CeloConfig::default()),
+        Architecture::CeloAdam(CeloAdamConfig::default()),
+        Architecture::AdafacMlp(AdafacMlpConfig::default()),
+        Architecture::Celo2(Celo2Config::default()),
+        Architecture::Paced(PacedConfig::default()),
+    ];
+    for (architecture, outer) in architectures.into_iter().zip(["lion", "adafactor", "sgd", "soap", "muon", "adamw"]) {
+        let mut config = small_config();
+        config.architecture = architecture;
+        config.outer.optimizer = OptimizerConfig::from_name(outer).unwrap();
+        config.budget.outer_steps = 2;
+        let what = format!("{} under {outer}", config.architecture.name());
+        let start: Vec<u32> = config.clone().check().unwrap().initial_theta.iter().map(|v| v.to_bits()).collect();
+        let (one, lost) = train(config.clone(), 1, None);
+        assert_eq!((&one, lost), (&train(config, 2, None).0, 0), "{what}");
+        assert_ne!(one, start, "{what}");
+        assert!(one.iter().all(|bits| f32::from_bits(*bits).is_finite()), "{what}");
     }
 }
 

@@ -42,7 +42,19 @@ impl LearnedOptimizer {
     /// # Errors
     /// None today; those of [`RuleOptimizer::new`](crate::rule::RuleOptimizer::new).
     pub fn pretrained(layout: &ParamLayout, horizon: Option<u64>) -> Result<Self, Error> {
-        let mut optimizer = Self::new(layout, LearnedWeights::pretrained())?;
+        Self::with_horizon(layout, LearnedWeights::pretrained(), horizon)
+    }
+
+    /// As [`pretrained`](Self::pretrained), with the weights of [`LearnedWeights::pretrained_orthogonal`].
+    ///
+    /// # Errors
+    /// As for [`pretrained`](Self::pretrained).
+    pub fn pretrained_orthogonal(layout: &ParamLayout, horizon: Option<u64>) -> Result<Self, Error> {
+        Self::with_horizon(layout, LearnedWeights::pretrained_orthogonal(), horizon)
+    }
+
+    fn with_horizon(layout: &ParamLayout, weights: LearnedWeights, horizon: Option<u64>) -> Result<Self, Error> {
+        let mut optimizer = Self::new(layout, weights)?;
         optimizer.set_horizon(horizon);
         Ok(optimizer)
     }
@@ -66,9 +78,11 @@ mod tests {
     fn nothing_needs_to_be_chosen_and_a_horizon_may_be_declared() {
         let layout = ParamLayout::new([("w", vec![2, 3])]).unwrap();
         for horizon in [None, Some(100)] {
-            let optimizer = LearnedOptimizer::pretrained(&layout, horizon).unwrap();
-            assert_eq!((optimizer.horizon(), optimizer.step_multiplier()), (horizon, 1.0));
-            assert_eq!((optimizer.weight_decay(), optimizer.reads_loss()), (0.0, true));
+            for make in [LearnedOptimizer::pretrained, LearnedOptimizer::pretrained_orthogonal] {
+                let optimizer = make(&layout, horizon).unwrap();
+                assert_eq!((optimizer.horizon(), optimizer.step_multiplier()), (horizon, 1.0));
+                assert_eq!((optimizer.weight_decay(), optimizer.reads_loss()), (0.0, true));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! scores stand. The facts are in the file: `LearnedWeights::pretrained().provenance()`.
 //!
 //! `pretrained/orthogonal.safetensors` holds those of the same architecture with orthogonalised steps, from
-//! `results/2026-11-27-plateaus`: better on validation tasks, and several times as dear.
+//! `results/2026-11-27-plateaus`, where they were chosen by the standard suite: better on validation tasks, and several times as dear.
 
 use crate::{Error, LearnedOptimizer, LearnedWeights, Optimizer, ParamLayout};
 

@@ -78,14 +78,12 @@ fn a_run_asked_to_stop_while_it_chooses_a_snapshot_chooses_the_same_one_later() 
     };
     succeed(&arguments(&reference).iter().map(String::as_str).collect::<Vec<_>>());
     let mut child = start(&arguments(&run));
-    assert!(wait_for(&mut child, &run, 6), "the run is too short to be interrupted");
     // Trials on fresh seeds are a part of the choice and of nothing else.
-    let fresh =
-        || fs::read_dir(run.join("validation")).unwrap().any(|entry| entry.unwrap().path().join("fresh").exists());
-    while !fresh() {
-        assert!(child.try_wait().unwrap().is_none(), "the choice is too short to be interrupted");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let chooses = || {
+        let mut snapshots = fs::read_dir(run.join("validation")).into_iter().flatten();
+        snapshots.any(|snapshot| snapshot.unwrap().path().join("fresh").exists())
+    };
+    assert!(wait_until(&mut child, chooses), "the choice is too short to be interrupted");
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -84,8 +84,13 @@ fn outer_steps(run: &Path) -> usize {
 
 /// Waits until a run has taken `steps` outer steps; false if it ended before.
 fn wait_for(child: &mut Child, run: &Path, steps: usize) -> bool {
+    wait_until(child, || outer_steps(run) >= steps)
+}
+
+/// Waits until a run has come that far; false if it ended before.
+fn wait_until(child: &mut Child, has_come_far: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(120);
-    while outer_steps(run) < steps {
+    while !has_come_far() {
         if child.try_wait().unwrap().is_some() {
             return false;
         }

@@ -96,7 +96,7 @@ pub use groups::{Group, Grouped, GroupedConfig, Selector};
 pub use layout::{ParamLayout, TensorLayout};
 pub use learned::{LearnedOptimizer, LearnedRule};
 pub use optimizer::{NonFinitePolicy, Optimizer, StepOutcome};
-pub use paced::{PacedConfig, PacedRule};
+pub use paced::{InputGroup, PacedConfig, PacedRule};
 pub use param_network::mlp::Activation;
 pub use registry::{LearnedConfig, OptimizerConfig, PretrainedConfig};
 pub use schedule::Schedule;

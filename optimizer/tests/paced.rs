@@ -2,7 +2,7 @@
 
 use velo_optimizer::hand_designed::{NormalisedAdam, NormalisedAdamConfig};
 use velo_optimizer::{
-    AccumulatorStorage, Activation, Architecture, Celo2Config, LearnedOptimizer, LearnedWeights, Optimizer,
+    AccumulatorStorage, Activation, Architecture, Celo2Config, InputGroup, LearnedOptimizer, LearnedWeights, Optimizer,
     PacedConfig, ParamLayout, Schedule,
 };
 
@@ -234,6 +234,24 @@ fn the_head_sees_the_loss_only_up_to_a_factor() {
 }
 
 #[test]
+fn a_head_to_which_the_loss_is_hidden_does_the_same_whatever_it_is() {
+    let run = |hidden_inputs: Vec<InputGroup>, slope: f32| {
+        let config = PacedConfig { hidden_inputs, ..PacedConfig::default() };
+        let mut optimizer = paced(config, &[("head/w1", 0.3)], Some(100));
+        let mut params = start();
+        for step in 0..100 {
+            optimizer.step(&mut params, &gradients(step), 1.0 - slope * step as f32).unwrap();
+        }
+        params
+    };
+    let hidden = vec![InputGroup::Scale, InputGroup::Loss];
+    assert_eq!(run(hidden.clone(), 0.005), run(hidden, -0.005));
+    assert_ne!(run(vec![InputGroup::Scale], 0.005), run(vec![InputGroup::Scale], -0.005));
+    // Other inputs than the loss are still seen.
+    assert_ne!(run(vec![InputGroup::Loss], 0.005), run(vec![InputGroup::Loss, InputGroup::Time], 0.005));
+}
+
+#[test]
 fn a_transposed_matrix_takes_the_transposed_steps() {
     let run = |shape: [usize; 2]| {
         let layout = ParamLayout::new([("w", shape.to_vec())]).unwrap();
@@ -263,6 +281,18 @@ fn weights_that_nothing_reads_are_known() {
     let influential = architecture.influential();
     assert_eq!(influential.len(), 347 + 138);
     assert_eq!(influential.iter().filter(|&&used| used).count(), 329 + 138);
+    let hidden_inputs = vec![InputGroup::Horizon, InputGroup::Previous];
+    let hidden = Architecture::Paced(PacedConfig { hidden_inputs, ..PacedConfig::default() });
+    let lost: Vec<usize> = hidden
+        .influential()
+        .iter()
+        .zip(&influential)
+        .enumerate()
+        .filter(|(_, (a, b))| a != b)
+        .map(|(at, _)| at)
+        .collect();
+    // The rows 8, 9 and 13 of the head's first matrix, eight units each.
+    assert_eq!(lost, (347 + 64..347 + 80).chain(347 + 104..347 + 112).collect::<Vec<_>>());
 }
 
 /// A regression by a network of one hidden layer, written out: loss and gradient.

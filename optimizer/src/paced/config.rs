@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::head;
+use super::head::{self, InputGroup};
 use crate::architecture::{LearnedConfig, not_negative, positive};
 use crate::celo2::{self, HIDDEN, OUTPUTS, STORED_CHANNELS};
 use crate::imitation::carries_momentum;
@@ -30,6 +30,8 @@ pub struct PacedConfig {
     pub decay_bound: f32,
     /// Largest change of either logarithm from one update to the next.
     pub slew: f32,
+    /// Inputs that the head is not shown: they are zero. For ablations.
+    pub hidden_inputs: Vec<InputGroup>,
     /// Newton–Schulz orthogonalisation of what the network says over the last two axes, for rank two and more.
     pub orthogonalize: bool,
 }
@@ -46,6 +48,7 @@ impl Default for PacedConfig {
             step_bound: 3.0,
             decay_bound: 3.0,
             slew: 0.1,
+            hidden_inputs: Vec::new(),
             orthogonalize: false,
         }
     }
@@ -69,6 +72,9 @@ impl LearnedConfig for PacedConfig {
     }
 
     fn is_influential(&self, tensor: &TensorLayout, index: usize) -> bool {
+        if tensor.name == head::INPUT_WEIGHTS {
+            return head::sees(&self.hidden_inputs, index);
+        }
         // Of the network's outputs only the first is read; all of the head's are.
         tensor.shape.last() != Some(&OUTPUTS) || index.is_multiple_of(OUTPUTS)
     }

@@ -19,6 +19,8 @@
 //!
 //! The axes are ordered by length, not by place: frameworks that store a matrix transposed get the same steps.
 
+use serde::{Deserialize, Serialize};
+
 use super::loss_progress::Progress;
 use crate::celo2::DECAYS;
 use crate::imitation::walsh_sign;
@@ -29,16 +31,60 @@ const INPUTS: usize = 14;
 const UNITS: usize = 8;
 const OUTPUTS: usize = 2;
 
+/// Inputs of the head that tell of the same thing, numbered as in the table of its module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InputGroup {
+    /// Agreement of the momenta, inputs 0 to 2.
+    Agreement,
+    /// Root mean square of the parameters, input 3.
+    Scale,
+    /// Inputs 4 to 6.
+    Shape,
+    /// Number of the update, input 7.
+    Time,
+    /// Inputs 8 and 9.
+    Horizon,
+    /// Inputs 10 and 11.
+    Loss,
+    /// Input 12.
+    Pace,
+    /// The last factor on the step, input 13.
+    Previous,
+}
+
+impl InputGroup {
+    fn range(self) -> std::ops::Range<usize> {
+        match self {
+            Self::Agreement => 0..3,
+            Self::Scale => 3..4,
+            Self::Shape => 4..7,
+            Self::Time => 7..8,
+            Self::Horizon => 8..10,
+            Self::Loss => 10..12,
+            Self::Pace => 12..13,
+            Self::Previous => 13..14,
+        }
+    }
+}
+
 /// All weights of the head.
 pub(super) const WEIGHTS: usize = (INPUTS + 1) * UNITS + (UNITS + 1) * OUTPUTS;
+
+/// The name of `W₀`.
+pub(super) const INPUT_WEIGHTS: &str = "head/w0";
 
 /// The name of `W₁`.
 pub(super) const OUTPUT_WEIGHTS: &str = "head/w1";
 
+/// Whether `W₀` at `index` is read by a head blind to `hidden`.
+pub(super) fn sees(hidden: &[InputGroup], index: usize) -> bool {
+    !hidden.iter().any(|group| group.range().contains(&(index / UNITS)))
+}
+
 /// Names and shapes of the weights, in order.
 pub(super) fn theta_tensors() -> impl Iterator<Item = (String, Vec<usize>)> {
     [
-        ("head/w0", vec![INPUTS, UNITS]),
+        (INPUT_WEIGHTS, vec![INPUTS, UNITS]),
         ("head/b0", vec![UNITS]),
         (OUTPUT_WEIGHTS, vec![UNITS, OUTPUTS]),
         ("head/b1", vec![OUTPUTS]),
@@ -75,6 +121,12 @@ impl Head {
             rest = tail;
         }
         head
+    }
+
+    /// This head without those inputs: their weights are zero.
+    pub fn blind_to(mut self, hidden: &[InputGroup]) -> Self {
+        hidden.iter().for_each(|group| self.w0[group.range()].as_flattened_mut().fill(0.0));
+        self
     }
 
     /// The outputs.

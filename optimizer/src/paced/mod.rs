@@ -25,6 +25,7 @@ mod loss_progress;
 mod pace;
 
 pub use config::PacedConfig;
+pub use head::InputGroup;
 
 use crate::accumulators::AccumulatorSlots;
 use crate::architecture::LearnedConfig;
@@ -76,7 +77,7 @@ impl PacedRule {
     pub(crate) fn set_theta(&mut self, theta: &[f32]) {
         let (network, head) = theta.split_at(theta.len() - head::WEIGHTS);
         *self.mlp = Mlp::new(&PublishedWeights::read(network, &STORED_CHANNELS, OUTPUTS), Activation::Relu);
-        self.head = Head::read(head);
+        self.head = Head::read(head).blind_to(&self.config.hidden_inputs);
     }
 }
 

@@ -5,8 +5,11 @@
 //! ```text
 //! D̂ = clip( D / rms_f, ± gap_clip )          rms_f: running root mean square of D in the family
 //! ḡ = 1/N Σ  steps/W · d D̂ / (2 σ)            merged in the order of particles
-//! θ ← outer optimizer( θ, clip_norm(ḡ) )     AdamW unless configured; warm-up times the rate of the stage
+//! θ ← outer optimizer( θ, clip_norm(ḡ), mean meta-loss )     AdamW unless configured; warm-up times the rate of the stage
 //! ```
+//!
+//! The outer optimizer may be a learned one: it is shown the meta-loss and told how many outer steps there are. Where no
+//! run said anything, as between the ends of full-length runs, there is no meta-loss and theta rests.
 //!
 //! Dividing by the running scale lets families with loud and quiet losses speak equally; it happens here and
 //! not in the workers, because it depends on what all of them report. [`GapScaling`] also offers the bare gap
@@ -93,7 +96,9 @@ pub struct Learner {
     theta: Vec<f32>,
     average: Vec<f32>,
     outer: Box<dyn Optimizer>,
-    warmup_steps: u64,
+    /// The factor on its steps that its configuration asks for.
+    outer_multiplier: f32,
+    outer_steps: u64,
     scales: Vec<GapScale>,
     generation: u64,
     config: OuterConfig,
@@ -111,12 +116,14 @@ impl Learner {
         outer_steps: u64,
         config: OuterConfig,
     ) -> Result<Self, Error> {
-        let outer = config.optimizer.clone().with_learning_rate(config.learning_rate).build(layout)?;
+        let mut outer = config.optimizer.clone().with_learning_rate(config.learning_rate).build(layout)?;
+        outer.set_horizon(Some(outer_steps));
         Ok(Self {
             average: theta.clone(),
             theta,
+            outer_multiplier: outer.step_multiplier(),
             outer,
-            warmup_steps: (f64::from(config.warmup) * outer_steps as f64) as u64,
+            outer_steps,
             scales: vec![GapScale::default(); families],
             generation: 0,
             config,
@@ -159,6 +166,8 @@ impl Learner {
             }
         }
         self.outer.load_state(&state.outer)?;
+        // The state brings the horizon of the run that it comes from.
+        self.outer.set_horizon(Some(self.outer_steps));
         (self.theta, self.average, self.scales) = (state.theta, state.average, state.scales);
         self.generation = generation;
         Ok(())
@@ -182,8 +191,8 @@ impl Learner {
         outcome.gradient_norm = squared_norm(&mean).sqrt() as f32;
         outcome.signal_to_noise = signal_to_noise(&mean, &gradients);
         summarise(reports, &mut outcome);
-        if count > 0 {
-            self.apply(mean, outcome.gradient_norm, setting)?;
+        if let Some(meta_loss) = outcome.meta_loss.filter(|_| count > 0) {
+            self.apply(mean, outcome.gradient_norm, meta_loss, setting)?;
         }
         self.generation += 1;
         self.update_average();
@@ -238,7 +247,7 @@ impl Learner {
         }
     }
 
-    fn apply(&mut self, mut gradient: Vec<f32>, norm: f32, setting: &Setting) -> Result<(), Error> {
+    fn apply(&mut self, mut gradient: Vec<f32>, norm: f32, meta_loss: f32, setting: &Setting) -> Result<(), Error> {
         if norm > self.config.clip_norm {
             let factor = self.config.clip_norm / norm;
             gradient.iter_mut().for_each(|g| *g *= factor);
@@ -248,8 +257,9 @@ impl Learner {
         // An episode of the stage before may still speak of weights that are not learned any more.
         gradient.iter_mut().zip(learned).filter(|(_, learned)| !**learned).for_each(|(g, _)| *g = 0.0);
         let before = self.theta.clone();
-        self.outer.set_step_multiplier(self.warm_up() * stage.rate_factor(self.generation));
-        self.outer.step(&mut self.theta, &gradient, 0.0)?;
+        let factor = self.warm_up() * stage.rate_factor(self.generation);
+        self.outer.set_step_multiplier(self.outer_multiplier * factor);
+        self.outer.step(&mut self.theta, &gradient, meta_loss)?;
         // Momentum and decay of the outer optimizer must not touch entries that are not learned.
         for ((theta, before), _) in self.theta.iter_mut().zip(before).zip(learned).filter(|(_, learned)| !**learned) {
             *theta = before;
@@ -258,7 +268,8 @@ impl Learner {
     }
 
     fn warm_up(&self) -> f32 {
-        let ramp = (self.generation as f64 + 1.0) / (self.warmup_steps as f64 + 1.0);
+        let steps = (f64::from(self.config.warmup) * self.outer_steps as f64).floor();
+        let ramp = (self.generation as f64 + 1.0) / (steps + 1.0);
         ramp.min(1.0) as f32
     }
 

@@ -76,6 +76,55 @@ fn every_architecture_learns_under_any_outer_optimizer_with_the_same_bits() {
     }
 }
 
+/// Theta after each of 40 outer steps under that outer optimizer, every report of outer step `g` saying `meta_loss(g)`.
+fn under(outer: OptimizerConfig, learning_rate: f32, meta_loss: fn(f32) -> f32) -> Vec<Vec<f32>> {
+    let mut config = small_config();
+    config.architecture = Architecture::Paced(PacedConfig::default());
+    (config.outer.optimizer, config.outer.learning_rate, config.outer.warmup) = (outer, learning_rate, 0.0);
+    (config.outer.floor, config.budget.outer_steps) = (0.99, 40);
+    let plan = bowl_plan(config, None);
+    let mut learner = new_learner(&plan).unwrap();
+    let mut path = vec![learner.theta().to_vec()];
+    for step in 0..40u8 {
+        // Gaps that contradict each other: where all gradients agree, the loss has nothing to add.
+        let gap = if step % 2 == 0 { 0.3 } else { -0.3 };
+        let mut reports = [report(0, gap), report(1, 0.1), report(2, -0.1)];
+        let segments = reports.iter_mut().flatten().flat_map(|report| &mut report.segments);
+        segments.for_each(|segment| segment.meta_loss = meta_loss(step.into()));
+        learner.step(&reports, &plan.setting).unwrap();
+        path.push(learner.theta().to_vec());
+    }
+    path
+}
+
+#[test]
+fn a_learned_outer_optimizer_is_shown_the_meta_loss_the_rate_and_the_end() {
+    let pretrained = || OptimizerConfig::from_name("pretrained").unwrap();
+    let adamw = || OptimizerConfig::from_name("adamw").unwrap();
+    let (falling, rising): (fn(f32) -> f32, fn(f32) -> f32) = (|step| 4.0 - 0.09 * step, |step| 4.0 + 0.09 * step);
+    assert!(under(pretrained(), 1.0, falling) != under(pretrained(), 1.0, rising), "the loss is not seen");
+    assert!(under(adamw(), 1e-3, falling) == under(adamw(), 1e-3, rising));
+
+    let moved = |path: &[Vec<f32>], step: usize| -> f32 {
+        path[step].iter().zip(&path[step - 1]).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()
+    };
+    let (full, half) = (under(pretrained(), 1.0, falling), under(pretrained(), 0.5, falling));
+    assert!((moved(&half, 1) / moved(&full, 1) - 0.5).abs() < 0.01, "{} {}", moved(&half, 1), moved(&full, 1));
+    // Its own pace ends with the run.
+    assert!(moved(&full, 40) < 0.1 * moved(&full, 3), "{} {}", moved(&full, 40), moved(&full, 3));
+}
+
+#[test]
+fn where_no_run_said_anything_theta_rests() {
+    let plan = bowl_plan(small_config(), None);
+    let mut learner = new_learner(&plan).unwrap();
+    learner.step(&[report(0, 0.3), report(1, -0.1)], &plan.setting).unwrap();
+    let before = learner.theta().to_vec();
+    let silent = Some(WindowReport { steps: 10, segments: Vec::new(), ended: Vec::new() });
+    assert_eq!(learner.step(&[silent.clone(), silent], &plan.setting).unwrap().meta_loss, None);
+    assert_eq!((learner.theta(), learner.generation()), (&before[..], 2));
+}
+
 #[test]
 fn a_panicking_task_loses_its_own_particle_only_and_the_run_goes_on() {
     let (one, lost) = train(small_config(), 1, Some(3));

@@ -28,6 +28,9 @@ fn bad_input_gives_one_message_that_names_the_field_and_what_was_expected() {
     let no_workers = finished(&mut program(&["run", SMOKE, "--workers", "0", "--out", text(&out)]));
     assert_eq!(no_workers.status.code(), Some(2));
     run("architecture=Celo3()", &["Celo3", "Celo2"]);
+    let imitates_nothing =
+        ["run", SMOKE, "--out", text(&out), "--set", "architecture=Velo()", "--set", "start=Imitation"];
+    refused(&imitates_nothing, 2, &["start is Imitation, for velo", "Random or Frozen"]);
     assert!(!out.exists(), "a run that cannot start leaves nothing behind");
     refused(&["run", "no/such.ron", "--out", text(&out)], 2, &["no/such.ron"]);
     refused(&["resume", text(folder.path())], 2, &["is not a run folder: it has no config.ron"]);

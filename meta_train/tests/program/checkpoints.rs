@@ -85,6 +85,43 @@ fn a_damaged_light_checkpoint_is_refused_by_name() {
     refused(&["resume", text(&out), "--from", text(&other)], 1, &["format is", "expected", "light checkpoint"]);
 }
 
+/// What `resume` says on standard error before it fails because no file may become larger than that many half kibibytes.
+#[cfg(unix)]
+fn fails_for_want_of_room(run: &Path, blocks: u32) -> String {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" resume \"$1\"");
+    let output =
+        Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_meta_train"), text(run)]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    message
+}
+
+#[cfg(unix)]
+#[test]
+fn a_snapshot_that_finds_no_room_is_judged_later_and_the_choice_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reference, run) = (folder.path().join("reference"), folder.path().join("run"));
+    let validation = "validation=(every: 20, tasks: [\"digits_logistic\"], steps: 20, seeds: 1, candidates: 2, \
+                      fresh_seeds: 2, adamw_rates: [0.01])";
+    let arguments = |out: &Path| {
+        let mut arguments = training_arguments(out, "2");
+        arguments.extend(["--set", validation, "--set", "architecture=Celo()"].map(str::to_owned));
+        arguments
+    };
+    succeed(&arguments(&reference).iter().map(String::as_str).collect::<Vec<_>>());
+    let mut child = start(&arguments(&run));
+    assert!(wait_for(&mut child, &run, 10), "the run is too short to be interrupted");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What the first outer steps told fits, these weights do not.
+    let message = fails_for_want_of_room(&run, 36);
+    assert!(message.contains("warning: no snapshot was taken for validation: "), "{message}");
+    succeed(&["resume", text(&run)]);
+    assert_same_outcome(&run, &reference);
+    let standings = |run: &Path| fs::read_to_string(run.join("validation/standings.jsonl")).unwrap();
+    assert_eq!(standings(&run), standings(&reference));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_checkpoint_that_finds_no_room_leaves_the_last_good_one_from_which_the_run_ends_with_the_same_bits() {
@@ -97,11 +134,7 @@ fn a_checkpoint_that_finds_no_room_leaves_the_last_good_one_from_which_the_run_e
     child.wait().unwrap();
     let survivors = checkpoints(&run);
     let limited = |blocks: u32| {
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" resume \"$1\"");
-        let output = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_meta_train"), text(&run)]).output();
-        let output = output.unwrap();
-        let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{message}");
+        let message = fails_for_want_of_room(&run, blocks);
         assert!(message.contains("warning: no checkpoint was written: "), "{message}");
         assert_eq!(checkpoints(&run), survivors);
         message

@@ -241,15 +241,18 @@ impl Episode {
         }
     }
 
-    /// Trains both sides for up to `steps` inner steps, or to the horizon.
+    /// Trains both sides for up to `steps` inner steps, or to the horizon. Held-out rows, and all rows in the end, are measured
+    /// with the parameters that an optimizer which averages would be evaluated with. `buffer` may hold anything.
     ///
     /// # Errors
     /// When an optimizer refuses its input.
-    pub fn advance(&mut self, steps: u64, objective: &Objective, grads: &mut Vec<f32>) -> Result<Segment, Error> {
+    pub fn advance(&mut self, steps: u64, objective: &Objective, buffer: &mut Vec<f32>) -> Result<Segment, Error> {
         let first = self.record.inner_step;
         let steps = steps.min(self.record.horizon - first);
         let reference = self.task.reference_loss();
-        grads.resize(self.task.layout().len(), 0.0);
+        let len = self.task.layout().len();
+        buffer.resize(2 * len, 0.0);
+        let (grads, evaluated) = buffer.split_at_mut(len);
         let mut scores = [Scores::default(); 2];
         for index in first..first + steps {
             let train = Batch { seed: self.draw.batches, split: Split::Train, index };
@@ -263,7 +266,8 @@ impl Episode {
                     if !side.diverged {
                         scores.add_train(objective.score_beside(loss, reference, tuned(Split::Train)));
                         if takes_held_out {
-                            let loss = self.task.loss(&side.params, held_out);
+                            side.optimizer.evaluation_params(&side.params, evaluated)?;
+                            let loss = self.task.loss(evaluated, held_out);
                             let tuned = tuned(Split::Validation);
                             scores.add_held_out(objective.score_beside(loss, reference, tuned));
                         }
@@ -279,17 +283,22 @@ impl Episode {
         }
         self.record.inner_step += steps;
         let [plus, minus] = scores.map(|scores| scores.mean(objective));
-        Ok(self.account(steps, plus - minus, 0.5 * (plus + minus), objective))
+        let change = self.change_of_final_gap(objective, evaluated)?;
+        Ok(self.account(steps, plus - minus, change, 0.5 * (plus + minus), objective))
     }
 
-    /// Adds a segment with mean gap `mean_gap` to the sums.
-    fn account(&mut self, steps: u64, mean_gap: f64, meta_loss: f64, objective: &Objective) -> Segment {
-        let mut change = 0.0;
-        if objective.final_weight > 0.0 {
-            let [plus, minus] = self.final_losses(objective);
-            change = (plus - minus) - self.record.final_gap;
-            self.record.final_gap = plus - minus;
+    /// By how much the gap of the final losses has changed since the last segment; zero where they do not matter.
+    fn change_of_final_gap(&mut self, objective: &Objective, evaluated: &mut [f32]) -> Result<f64, Error> {
+        if objective.final_weight == 0.0 {
+            return Ok(0.0);
         }
+        let [plus, minus] = self.final_losses(objective, evaluated)?;
+        let before = std::mem::replace(&mut self.record.final_gap, plus - minus);
+        Ok(self.record.final_gap - before)
+    }
+
+    /// Adds a segment with mean gap `mean_gap` to the sums, at whose end the final gap had changed by `change`.
+    fn account(&mut self, steps: u64, mean_gap: f64, change: f64, meta_loss: f64, objective: &Objective) -> Segment {
         let length = self.record.horizon - self.record.resumed_at;
         let gap = objective.segment_gap(mean_gap, change, steps, length);
         self.record.gap_sum += steps as f64 * gap;
@@ -308,10 +317,11 @@ impl Episode {
     }
 
     /// Meta-loss of both sides as they are, on batches that stay the same for the whole episode.
-    fn final_losses(&mut self, objective: &Objective) -> [f64; 2] {
+    fn final_losses(&mut self, objective: &Objective, evaluated: &mut [f32]) -> Result<[f64; 2], Error> {
         let (reference, horizon) = (self.task.reference_loss(), self.record.horizon);
         let mut losses = [0.0; 2];
         for (loss, side) in losses.iter_mut().zip(&self.sides) {
+            side.optimizer.evaluation_params(&side.params, evaluated)?;
             let mut scores = Scores::default();
             for index in FIRST_FINAL_BATCH..FIRST_FINAL_BATCH + objective.final_batches {
                 let mut score = |split| match side.diverged {
@@ -319,7 +329,7 @@ impl Episode {
                     false => {
                         let batch = Batch { seed: self.draw.batches, split, index };
                         let tuned = self.tuned.as_ref().map(|tuned| tuned.ratio(split, horizon, horizon));
-                        objective.score_beside(self.task.loss(&side.params, batch), reference, tuned)
+                        objective.score_beside(self.task.loss(evaluated, batch), reference, tuned)
                     }
                 };
                 if objective.held_out_weight < 1.0 {
@@ -331,7 +341,7 @@ impl Episode {
             }
             *loss = scores.mean(objective);
         }
-        losses
+        Ok(losses)
     }
 
     /// All that is scored of the run, as one segment.

@@ -67,7 +67,7 @@ impl WindowReport {
 /// Buffers that a worker lends to every window it runs.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    grads: Vec<f32>,
+    buffer: Vec<f32>,
     perturbation: Vec<f32>,
     theta: Vec<f32>,
 }
@@ -147,7 +147,7 @@ impl Particle {
             let before = stage.resume.map(|_| Snapshot::of(&episode));
             let conditions = &setting.stages[born_in];
             publish(&mut episode, theta, position, setting, scratch)?;
-            let mut segment = episode.advance(left, &conditions.objective, &mut scratch.grads)?;
+            let mut segment = episode.advance(left, &conditions.objective, &mut scratch.buffer)?;
             left -= segment.steps;
             if setting.estimator.waits_for_the_end() {
                 segment = episode.whole();

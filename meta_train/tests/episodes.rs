@@ -12,7 +12,7 @@ use velo_meta_train::learner::GapScaling;
 use velo_meta_train::resume::{Resume, Snapshot};
 use velo_meta_train::run::new_learner;
 use velo_meta_train::unroll::{Birth, Episode, EpisodeDraw, Particle, WindowReport};
-use velo_optimizer::Optimizer;
+use velo_optimizer::{Architecture, Optimizer, PacedConfig};
 use window::next_window;
 
 fn birth(particle: u64, episode: u64) -> Birth {
@@ -57,6 +57,23 @@ fn however_a_run_is_cut_its_windows_add_up_to_the_gap_of_the_final_loss() {
             assert!((gap - in_one_piece).abs() < 1e-6, "{window}: {gap} against {in_one_piece}");
         }
     }
+}
+
+#[test]
+fn held_out_rows_and_the_end_are_measured_with_averaged_parameters() {
+    let meta_loss = |average: Option<f32>, held_out_weight: f32, final_weight: f32| {
+        let mut config = small_config();
+        config.architecture = Architecture::Paced(PacedConfig { average, ..PacedConfig::default() });
+        (config.objective.held_out_weight, config.objective.final_weight) = (held_out_weight, final_weight);
+        let plan = bowl_plan(config, None);
+        let segment = episode(&plan).advance(1000, &plan.setting.stages[0].objective, &mut Vec::new()).unwrap();
+        (segment.meta_loss, segment.gap)
+    };
+    // Training batches are seen with the parameters that are trained.
+    assert_eq!(meta_loss(Some(1.0), 0.0, 0.0), meta_loss(None, 0.0, 0.0));
+    // The mean of all parameters so far lags behind on the way down a bowl.
+    assert!(meta_loss(Some(1.0), 1.0, 0.0).0 > meta_loss(None, 1.0, 0.0).0 + 1e-3);
+    assert_ne!(meta_loss(Some(1.0), 0.0, 1.0).1, meta_loss(None, 0.0, 1.0).1);
 }
 
 fn reports(config: Config, windows: usize) -> Vec<WindowReport> {

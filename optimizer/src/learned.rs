@@ -97,6 +97,10 @@ impl UpdateRule for LearnedRule {
     fn update(&mut self, params: &mut [f32], grads: &[f32], state: &mut [f32], context: &StepContext) {
         for_any!(self, rule => rule.update(params, grads, state, context));
     }
+
+    fn evaluation_params(&self, params: &[f32], state: &[f32], context: &StepContext, out: &mut [f32]) {
+        for_any!(self, rule => rule.evaluation_params(params, state, context, out));
+    }
 }
 
 impl LearnedOptimizer {

@@ -103,7 +103,7 @@ pub use schedule::Schedule;
 pub use velo::{VeloConfig, VeloRule};
 pub use weights::LearnedWeights;
 pub use wrappers::{
-    Accumulated, AccumulatedConfig, Accumulation, Averaged, AveragedConfig, Call, Clipped, ClippedConfig, Clipping,
-    L2Penalty, L2Regularised, L2RegularisedConfig, Limit, Lookahead, LookaheadConfig, Penalty, Pull, RunningAverage,
-    SlowParams, Unit, Wrapped, Wrapper,
+    Accumulated, AccumulatedConfig, Accumulation, AverageMemory, Averaged, AveragedConfig, Call, Clipped,
+    ClippedConfig, Clipping, L2Penalty, L2Regularised, L2RegularisedConfig, Limit, Lookahead, LookaheadConfig, Penalty,
+    Pull, RunningAverage, SlowParams, Unit, Wrapped, Wrapper,
 };

@@ -234,6 +234,33 @@ fn the_head_sees_the_loss_only_up_to_a_factor() {
 }
 
 #[test]
+fn with_an_average_it_is_evaluated_with_the_last_share_of_its_updates() {
+    let config = PacedConfig { average: Some(0.25), ..PacedConfig::default() };
+    let (mut ours, mut without) = (paced(config, &[], None), paced(PacedConfig::default(), &[], None));
+    let (mut params, mut plain, mut average) = (start(), start(), start());
+    let mut evaluated = vec![0.0; params.len()];
+    ours.evaluation_params(&params, &mut evaluated).unwrap();
+    assert_eq!(evaluated, start(), "nothing is averaged yet");
+    for step in 0..40 {
+        ours.step(&mut params, &gradients(step), 1.0).unwrap();
+        without.step(&mut plain, &gradients(step), 1.0).unwrap();
+        // A skipped call is no update.
+        ours.step(&mut params, &vec![f32::NAN; params.len()], 1.0).unwrap();
+        without.step(&mut plain, &vec![f32::NAN; plain.len()], 1.0).unwrap();
+        let newest = (4.0 / (step + 1) as f32).min(1.0);
+        average.iter_mut().zip(&params).for_each(|(average, param)| *average += newest * (param - *average));
+        ours.evaluation_params(&params, &mut evaluated).unwrap();
+        assert!(distance(&evaluated, &average) < 1e-6, "step {step}");
+    }
+    assert_eq!(params, plain, "training goes on as without");
+    assert!(distance(&evaluated, &params) > 1e-3);
+    let refused = PacedConfig { average: Some(0.0), ..PacedConfig::default() };
+    let theta = theta(&PacedConfig::default(), &[]);
+    let error = LearnedOptimizer::new(&layout(), LearnedWeights::new(Architecture::Paced(refused), theta).unwrap());
+    assert!(error.unwrap_err().to_string().contains("average"));
+}
+
+#[test]
 fn a_head_to_which_the_loss_is_hidden_does_the_same_whatever_it_is() {
     let run = |hidden_inputs: Vec<InputGroup>, slope: f32| {
         let config = PacedConfig { hidden_inputs, ..PacedConfig::default() };

@@ -54,6 +54,10 @@ void velo_free(VeloOptimizer *optimizer);
  * loss at params; optimizers that do not read it ignore it. */
 VeloStatus velo_step(VeloOptimizer *optimizer, float *params, const float *grads, size_t len, float loss);
 
+/* Writes the parameters to evaluate with into out: averages, where the optimizer keeps them ({"averaged": …},
+ * schedule-free ones), else params themselves. Training goes on with params. Both arrays have len elements. */
+VeloStatus velo_evaluation_params(const VeloOptimizer *optimizer, const float *params, float *out, size_t len);
+
 /* Elements of all tensors together; 0 for null. */
 size_t velo_param_count(const VeloOptimizer *optimizer);
 

@@ -55,6 +55,17 @@ unsafe fn slice<'a, T>(what: &'static str, data: *const T, len: usize) -> Result
 }
 
 /// # Safety
+/// `data` is null or points to `len` elements that nobody else touches for `'a`.
+unsafe fn slice_mut<'a, T>(what: &'static str, data: *mut T, len: usize) -> Result<&'a mut [T], Refusal> {
+    match (data.is_null(), len) {
+        (_, 0) => Ok(&mut []),
+        (true, _) => Err(Refusal::Null(what)),
+        // SAFETY: not null, and the caller promises `len` elements.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts_mut(data, len) }),
+    }
+}
+
+/// # Safety
 /// `tensors` is null or points to `count` tensors whose pointers are null or as [`VeloTensor`] says.
 unsafe fn layout(tensors: *const VeloTensor, count: usize) -> Result<ParamLayout, Refusal> {
     // SAFETY: passed on from the caller.
@@ -140,21 +151,34 @@ pub unsafe extern "C" fn velo_step(
     guarded(VeloStatus::Error, || {
         // SAFETY: passed on from the caller.
         let optimizer = unsafe { required("optimizer", optimizer.as_mut()) }?;
-        if params.is_null() && len > 0 {
-            return Err(Refusal::Null("params"));
-        }
-        let params = match len {
-            0 => &mut [],
-            // SAFETY: not null, of `len` elements and not shared, the caller promises.
-            _ => unsafe { std::slice::from_raw_parts_mut(params, len) },
-        };
         // SAFETY: passed on from the caller.
-        let grads = unsafe { slice("grads", grads, len) }?;
+        let (params, grads) = unsafe { (slice_mut("params", params, len)?, slice("grads", grads, len)?) };
         Ok(match optimizer.0.step(params, grads, loss)? {
             StepOutcome::Skipped => VeloStatus::Skipped,
             // Applied, or taken in by a wrapper that steps later.
             _ => VeloStatus::Ok,
         })
+    })
+}
+
+/// The parameters to evaluate with, which an optimizer that averages keeps beside `params`.
+///
+/// # Safety
+/// Pointers are null or valid as `velo.h` says; `params` and `out` do not overlap.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn velo_evaluation_params(
+    optimizer: *const VeloOptimizer,
+    params: *const f32,
+    out: *mut f32,
+    len: usize,
+) -> VeloStatus {
+    guarded(VeloStatus::Error, || {
+        // SAFETY: passed on from the caller.
+        let optimizer = unsafe { required("optimizer", optimizer.as_ref()) }?;
+        // SAFETY: passed on from the caller.
+        let (params, out) = unsafe { (slice("params", params, len)?, slice_mut("out", out, len)?) };
+        optimizer.0.evaluation_params(params, out)?;
+        Ok(VeloStatus::Ok)
     })
 }
 

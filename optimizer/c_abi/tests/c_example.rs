@@ -128,6 +128,27 @@ fn a_step_on_gradients_that_are_not_finite_is_skipped_and_counted() {
 }
 
 #[test]
+fn the_parameters_to_evaluate_with_are_the_average_where_there_is_one() {
+    let tensor = VeloTensor { name: c"w".as_ptr(), shape: [3].as_ptr(), axes: 1 };
+    let json = c"{\"averaged\": {\"memory\": {\"Share\": 1.0}, \"inner\": {\"sgd\": {\"learning_rate\": 1.0}}}}";
+    let (mut params, mut evaluated) = ([1.0f32, 2.0, 3.0], [0.0f32; 3]);
+    // SAFETY: all pointers are valid, but for those that are null.
+    unsafe {
+        let optimizer = velo_configure(json.as_ptr(), &tensor, 1);
+        assert!(!optimizer.is_null(), "{}", last_error());
+        for _ in 0..2 {
+            assert_eq!(velo_step(optimizer, params.as_mut_ptr(), [1.0; 3].as_ptr(), 3, 0.0), VeloStatus::Ok);
+        }
+        assert_eq!(velo_evaluation_params(optimizer, params.as_ptr(), evaluated.as_mut_ptr(), 3), VeloStatus::Ok);
+        assert_eq!((params, evaluated), ([-1.0, 0.0, 1.0], [-0.5, 0.5, 1.5]));
+        assert_eq!(velo_evaluation_params(optimizer, params.as_ptr(), ptr::null_mut(), 3), VeloStatus::Error);
+        assert_eq!(last_error(), "out is a null pointer");
+        assert_eq!(velo_evaluation_params(optimizer, params.as_ptr(), evaluated.as_mut_ptr(), 2), VeloStatus::Error);
+        velo_free(optimizer);
+    }
+}
+
+#[test]
 fn a_buffer_that_is_too_small_is_refused_with_the_size_it_needs() {
     let optimizer = adamw();
     let (mut size, mut buffer) = (0, [0u8; 4]);

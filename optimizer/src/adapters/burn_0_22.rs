@@ -107,19 +107,7 @@ impl BurnOptimizer {
         gradients: GradientsParams,
         loss: f32,
     ) -> Result<M, Error> {
-        super::check_same(&Self::layout(&module)?, self.optimizer.layout())?;
-        let mut read = Read {
-            tensors: self.optimizer.layout(),
-            index: 0,
-            gradients: &gradients,
-            params: &mut self.params,
-            grads: &mut self.grads,
-            missing: 0,
-            problem: None,
-        };
-        module.visit(&mut read);
-        let missing = read.missing;
-        read.problem.map_or(Ok(()), Err)?;
+        let missing = self.read(&module, &gradients)?;
         let multiplier = self.optimizer.step_multiplier();
         self.optimizer.set_step_multiplier(multiplier * learning_rate as f32);
         let outcome = self.optimizer.step(&mut self.params, &self.grads, loss);
@@ -127,6 +115,34 @@ impl BurnOptimizer {
         outcome?;
         self.missing_gradients += missing;
         Ok(module.map(&mut Write { params: &self.params, position: 0 }))
+    }
+
+    /// The module to evaluate with: `module` with the [parameters that its optimizer averages](Optimizer::evaluation_params),
+    /// and a copy of it for all the optimizers that do not. `module` is the one to go on training.
+    ///
+    /// # Errors
+    /// Those of [`layout`](Self::layout); [`Error::Malformed`] when `module` is not of the structure that the optimizer
+    /// was made for.
+    pub fn evaluation_module<M: Module>(&mut self, module: &M) -> Result<M, Error> {
+        self.read(module, &GradientsParams::new())?;
+        self.optimizer.evaluation_params(&self.params, &mut self.grads)?;
+        Ok(module.clone().map(&mut Write { params: &self.grads, position: 0 }))
+    }
+
+    /// Copies parameters and gradients of `module` out and says how many gradients are missing.
+    fn read<M: Module>(&mut self, module: &M, gradients: &GradientsParams) -> Result<u64, Error> {
+        super::check_same(&Self::layout(module)?, self.optimizer.layout())?;
+        let mut read = Read {
+            tensors: self.optimizer.layout(),
+            index: 0,
+            gradients,
+            params: &mut self.params,
+            grads: &mut self.grads,
+            missing: 0,
+            problem: None,
+        };
+        module.visit(&mut read);
+        read.problem.map_or(Ok(read.missing), Err)
     }
 
     /// How often a trained parameter had no gradient, over all updates.

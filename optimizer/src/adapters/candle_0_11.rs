@@ -34,7 +34,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
 use candle_nn::VarMap;
 
-use crate::{Error, Optimizer, OptimizerConfig, ParamLayout, StepOutcome};
+use crate::{Error, Optimizer, OptimizerConfig, ParamLayout, StepOutcome, TensorLayout};
 
 /// An optimizer for a list of named variables.
 pub struct CandleOptimizer {
@@ -104,20 +104,14 @@ impl CandleOptimizer {
     pub fn step_with_loss(&mut self, gradients: &GradStore, loss: f32) -> Result<StepOutcome, Error> {
         let mut missing = 0;
         for (var, tensor) in self.vars.iter().zip(self.optimizer.layout().tensors()) {
-            let refuse =
-                |problem: String| Error::malformed("candle variables", format!("{:?}: {problem}", tensor.name));
-            let read = |source: &Tensor, out: &mut [f32]| {
-                let values = source.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
-                out.copy_from_slice(&values.map_err(|error| refuse(error.to_string()))?);
-                Ok(())
-            };
-            read(var, &mut self.params[tensor.range.clone()])?;
+            read(tensor, var, &mut self.params[tensor.range.clone()])?;
             let grad = &mut self.grads[tensor.range.clone()];
             match gradients.get(var) {
                 Some(found) if found.dims() != tensor.shape => {
-                    return Err(refuse(format!("gradient has shape {:?}, expected {:?}", found.dims(), tensor.shape)));
+                    let problem = format!("gradient has shape {:?}, expected {:?}", found.dims(), tensor.shape);
+                    return Err(refused(tensor, problem));
                 }
-                Some(found) => read(found, grad)?,
+                Some(found) => read(tensor, found, grad)?,
                 None => {
                     grad.fill(0.0);
                     missing += 1;
@@ -126,14 +120,35 @@ impl CandleOptimizer {
         }
         let outcome = self.optimizer.step(&mut self.params, &self.grads, loss);
         // Written back whatever the outcome: an optimizer may have moved parameters before it failed to count.
-        for (var, tensor) in self.vars.iter().zip(self.optimizer.layout().tensors()) {
-            let values = &self.params[tensor.range.clone()];
-            let set = Tensor::from_slice(values, tensor.shape.as_slice(), var.device()).and_then(|new| var.set(&new));
-            set.map_err(|error| Error::malformed("candle variables", format!("{:?}: {error}", tensor.name)))?;
-        }
+        self.write(&self.params)?;
         let outcome = outcome?;
         self.missing_gradients += missing;
         Ok(outcome)
+    }
+
+    /// What `evaluate` returns while the variables hold the parameters to [evaluate](Optimizer::evaluation_params) with:
+    /// averages, for an optimizer that keeps them. Afterwards they hold again those that are trained.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when a variable cannot be read or set.
+    pub fn with_evaluation_params<T>(&mut self, evaluate: impl FnOnce() -> T) -> Result<T, Error> {
+        for (var, tensor) in self.vars.iter().zip(self.optimizer.layout().tensors()) {
+            read(tensor, var, &mut self.params[tensor.range.clone()])?;
+        }
+        self.optimizer.evaluation_params(&self.params, &mut self.grads)?;
+        self.write(&self.grads)?;
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(evaluate));
+        self.write(&self.params)?;
+        result.map_err(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn write(&self, params: &[f32]) -> Result<(), Error> {
+        for (var, tensor) in self.vars.iter().zip(self.optimizer.layout().tensors()) {
+            let values = &params[tensor.range.clone()];
+            let set = Tensor::from_slice(values, tensor.shape.as_slice(), var.device()).and_then(|new| var.set(&new));
+            set.map_err(|error| refused(tensor, error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// How often a variable had no gradient, over all updates.
@@ -163,6 +178,17 @@ impl CandleOptimizer {
     pub fn load_state(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.optimizer.load_state(bytes)
     }
+}
+
+fn refused(tensor: &TensorLayout, problem: String) -> Error {
+    Error::malformed("candle variables", format!("{:?}: {problem}", tensor.name))
+}
+
+/// Copies the elements of `source` out; it is as long as `out`.
+fn read(tensor: &TensorLayout, source: &Tensor, out: &mut [f32]) -> Result<(), Error> {
+    let values = source.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
+    out.copy_from_slice(&values.map_err(|error| refused(tensor, error.to_string()))?);
+    Ok(())
 }
 
 /// The learning rate of the trait is the [step multiplier](Optimizer::step_multiplier): 1.0 at first, whatever the rate

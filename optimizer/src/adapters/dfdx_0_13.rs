@@ -81,13 +81,7 @@ impl<M: TensorCollection<f32, Cpu>> DfdxOptimizer<M> {
     /// Those of [`Optimizer::step`]; [`Error::LengthMismatch`] when `model` is not of the shapes that the optimizer was
     /// made for. Nothing has changed then.
     pub fn step(&mut self, model: &mut M, gradients: &Gradients<f32, Cpu>, loss: f32) -> Result<StepOutcome, Error> {
-        let layout = Self::layout(model)?;
-        if self.optimizer.layout() != &layout {
-            let (found, expected) = (layout.len(), self.optimizer.layout().len());
-            return Err(Error::LengthMismatch { what: "model", found, expected });
-        }
-        let mut read_params = ReadParams { params: &mut self.params, position: 0 };
-        M::iter_tensors(&mut RecursiveWalker { m: &*model, f: &mut read_params })?;
+        self.read_params(model)?;
         let missing = count_missing(model, gradients);
         let completed = (missing > 0).then(|| complete(model, gradients)).transpose()?;
         let gradients = completed.as_ref().unwrap_or(gradients);
@@ -95,11 +89,37 @@ impl<M: TensorCollection<f32, Cpu>> DfdxOptimizer<M> {
         M::iter_tensors(&mut RecursiveWalker { m: &*model, f: &mut read_grads })?;
         let outcome = self.optimizer.step(&mut self.params, &self.grads, loss);
         // Written back whatever the outcome: counting may have turned a parameter into NaN.
-        let mut write = Write { params: &self.params, position: 0 };
-        M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut write })?;
+        write(model, &self.params)?;
         let outcome = outcome?;
         self.missing_gradients += missing;
         Ok(outcome)
+    }
+
+    /// The model to evaluate with: `model` with the [parameters that its optimizer averages](Optimizer::evaluation_params),
+    /// and a copy of it for all the optimizers that do not. `model` is the one to go on training.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] when `model` is not of the shapes that the optimizer was made for.
+    pub fn evaluation_model(&mut self, model: &M) -> Result<M, Error>
+    where
+        M: Clone,
+    {
+        self.read_params(model)?;
+        self.optimizer.evaluation_params(&self.params, &mut self.grads)?;
+        let mut evaluated = model.clone();
+        write(&mut evaluated, &self.grads)?;
+        Ok(evaluated)
+    }
+
+    fn read_params(&mut self, model: &M) -> Result<(), Error> {
+        let layout = Self::layout(model)?;
+        if self.optimizer.layout() != &layout {
+            let (found, expected) = (layout.len(), self.optimizer.layout().len());
+            return Err(Error::LengthMismatch { what: "model", found, expected });
+        }
+        let mut read = ReadParams { params: &mut self.params, position: 0 };
+        M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut read })?;
+        Ok(())
     }
 
     /// For code that is generic over dfdx's trait: `optimizer.with_loss(loss).update(&mut model, &gradients)`.
@@ -252,6 +272,12 @@ visitor!(Fill, ViewTensorRef, |self, tensor => &Tensor<S, f32, Cpu>| {
     let allocated = self.gradients.try_alloc_for(tensor);
     allocated.map_err(|error| Error::malformed("gradients", error.to_string()))?
 });
+
+/// Copies `params` into `model`.
+fn write<M: TensorCollection<f32, Cpu>>(model: &mut M, params: &[f32]) -> Result<(), Error> {
+    M::iter_tensors(&mut RecursiveWalker { m: model, f: &mut Write { params, position: 0 } })?;
+    Ok(())
+}
 
 /// Copies parameters back.
 struct Write<'a> {

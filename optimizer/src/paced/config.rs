@@ -6,6 +6,7 @@ use super::head::{self, InputGroup};
 use crate::architecture::{LearnedConfig, not_negative, positive};
 use crate::celo2::{self, HIDDEN, OUTPUTS, STORED_CHANNELS};
 use crate::imitation::carries_momentum;
+use crate::wrappers::check_share;
 use crate::{Error, ParamLayout, TensorLayout};
 
 /// Configuration of the paced architecture.
@@ -30,6 +31,9 @@ pub struct PacedConfig {
     pub decay_bound: f32,
     /// Largest change of either logarithm from one update to the next.
     pub slew: f32,
+    /// Share of all updates, its last ones, whose parameters are averaged to [evaluate](crate::Optimizer::evaluation_params) with; without,
+    /// the parameters themselves. Where no horizon is declared, it does what a schedule would have done.
+    pub average: Option<f32>,
     /// Inputs that the head is not shown: they are zero. For ablations.
     pub hidden_inputs: Vec<InputGroup>,
     /// Newton–Schulz orthogonalisation of what the network says over the last two axes, for rank two and more.
@@ -48,6 +52,7 @@ impl Default for PacedConfig {
             step_bound: 3.0,
             decay_bound: 3.0,
             slew: 0.1,
+            average: None,
             hidden_inputs: Vec::new(),
             orthogonalize: false,
         }
@@ -117,6 +122,7 @@ impl LearnedConfig for PacedConfig {
         positive("time_constant", self.time_constant)?;
         positive("step_bound", self.step_bound)?;
         positive("decay_bound", self.decay_bound)?;
-        positive("slew", self.slew)
+        positive("slew", self.slew)?;
+        self.average.map_or(Ok(()), |share| check_share("average", share))
     }
 }

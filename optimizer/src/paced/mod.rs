@@ -11,6 +11,7 @@
 //! s = step_size · multiplier · schedule · pace(t, T) · eᵃ
 //! λ = weight_decay + decay · eᵈ                   vectors and scalars: weight_decay + decay · max(0, eᵈ - 1)
 //! p ← e^(-s λ) p - s u / √(mean(u²) + 1e-9)       mean over the last two axes
+//! p̄ ← p̄ + min(1, 1 / (average · (t + 1))) (p - p̄)   only if there is an `average`: what to evaluate with
 //! ```
 //!
 //! The first line is [Celo2](crate::Celo2Config)'s, weight by weight. The [pace](self::pace) is fixed: a short warm-up,
@@ -38,6 +39,7 @@ use crate::param_network::{ApplyNetwork, NetworkInputs, NetworkOutputs, NetworkS
 use crate::rule::{StepContext, UpdateRule};
 use crate::state::{Slot, StateLayout};
 use crate::step::{subtract, sum_of_squares};
+use crate::wrappers::newest_of_share;
 use crate::{Error, ParamLayout};
 use head::{Head, Moment, ShapeInputs, TensorInputs};
 use loss_progress::LossProgress;
@@ -64,6 +66,8 @@ struct Tensor {
     accumulators: AccumulatorSlots,
     /// Logarithms of the factors on step and decay, as they were at the last update.
     logs: Slot,
+    /// The average of its parameters.
+    average: Option<Slot>,
     shape: ShapeInputs,
     /// Rank below two: decays only where the head asks for it.
     is_vector: bool,
@@ -104,6 +108,7 @@ impl UpdateRule for PacedRule {
                     range: tensor.range.clone(),
                     accumulators: AccumulatorSlots::new(&tensor.name, &tensor.shape, &geometry, state),
                     logs: state.tensor(&format!("log_factors/{}", tensor.name), &[2]),
+                    average: config.average.map(|_| state.tensor(&format!("average/{}", tensor.name), &tensor.shape)),
                     shape: ShapeInputs::new(&tensor.shape),
                     is_vector: tensor.shape.len() < 2,
                     geometry,
@@ -175,6 +180,20 @@ impl UpdateRule for PacedRule {
                 };
                 let scale = (1.0 / (squares / range.len() as f64 + NORM_EPSILON).sqrt()) as f32;
                 subtract(&mut params[range], direction, step * scale, keep);
+            }
+            if let (Some(slot), Some(share)) = (tensor.average, self.config.average) {
+                let newest = newest_of_share(share, (context.step + 1) as f32);
+                let average = &mut state[slot.range()];
+                average.iter_mut().zip(params).for_each(|(average, param)| *average += newest * (*param - *average));
+            }
+        }
+    }
+
+    fn evaluation_params(&self, params: &[f32], state: &[f32], context: &StepContext, out: &mut [f32]) {
+        out.copy_from_slice(params);
+        for tensor in self.tensors.iter().filter(|_| context.step > 0) {
+            if let Some(average) = tensor.average {
+                out[tensor.range.clone()].copy_from_slice(&state[average.range()]);
             }
         }
     }

@@ -16,7 +16,8 @@ mod lookahead;
 mod wrapped;
 
 pub use accumulated::{Accumulated, AccumulatedConfig, Accumulation};
-pub use averaged::{Averaged, AveragedConfig, RunningAverage};
+pub use averaged::{AverageMemory, Averaged, AveragedConfig, RunningAverage};
+pub(crate) use averaged::{check_share, newest_of_share};
 pub use clipped::{Clipped, ClippedConfig, Clipping, Limit, Unit};
 pub use l2_regularised::{L2Penalty, L2Regularised, L2RegularisedConfig, Penalty};
 pub use lookahead::{Lookahead, LookaheadConfig, Pull, SlowParams};

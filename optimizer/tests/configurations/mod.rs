@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 use velo_optimizer::OptimizerConfig::{self, *};
 use velo_optimizer::hand_designed::*;
 use velo_optimizer::{
-    AccumulatedConfig, AccumulatorStorage, AdafacMlpConfig, Architecture, AveragedConfig, Celo2Config, CeloAdamConfig,
-    CeloConfig, ClippedConfig, Group, GroupedConfig, L2RegularisedConfig, LearnedConfig, LearnedWeights, Limit,
-    LookaheadConfig, PacedConfig, ParamLayout, Selector, Unit, VeloConfig,
+    AccumulatedConfig, AccumulatorStorage, AdafacMlpConfig, Architecture, AverageMemory, AveragedConfig, Celo2Config,
+    CeloAdamConfig, CeloConfig, ClippedConfig, Group, GroupedConfig, L2RegularisedConfig, LearnedConfig,
+    LearnedWeights, Limit, LookaheadConfig, PacedConfig, ParamLayout, Selector, Unit, VeloConfig,
 };
 
 /// A label for messages, and a configuration.
@@ -47,7 +47,10 @@ pub fn learned() -> Vec<(String, OptimizerConfig)> {
         ("adafac_mlp", Architecture::AdafacMlp(AdafacMlpConfig::default())),
         ("wide adafac_mlp", Architecture::AdafacMlp(AdafacMlpConfig { hidden: 32, ..AdafacMlpConfig::default() })),
         ("paced", Architecture::Paced(PacedConfig::default())),
-        ("orthogonal paced", Architecture::Paced(PacedConfig { orthogonalize: true, ..PacedConfig::default() })),
+        ("orthogonal paced", {
+            let average = Some(0.3);
+            Architecture::Paced(PacedConfig { orthogonalize: true, average, ..PacedConfig::default() })
+        }),
     ];
     let config = |(label, architecture)| (format!("learned {label}"), from_file(label, &descending(architecture)));
     architectures.into_iter().map(config).collect()
@@ -68,7 +71,11 @@ fn wrapped_learned() -> Vec<(String, OptimizerConfig)> {
     let wrapped = [
         ("velo with a clipped norm", Clipped(ClippedConfig { by: Limit::Norm(0.5), inner: of("velo") })),
         ("accumulated velo", Accumulated(AccumulatedConfig { calls: 2, inner: of("velo") })),
-        ("averaged celo", Averaged(AveragedConfig { decay: 0.9, inner: of("celo") })),
+        ("averaged celo", Averaged(AveragedConfig { memory: AverageMemory::Decay(0.9), inner: of("celo") })),
+        (
+            "adamw averaged over a share",
+            Averaged(AveragedConfig { memory: AverageMemory::Share(0.2), inner: of("adamw") }),
+        ),
         ("lookahead of celo2", Lookahead(LookaheadConfig { updates: 4, fraction: 0.5, inner: of("celo2") })),
         ("velo with decay through the gradient", {
             L2Regularised(L2RegularisedConfig { coefficient: 1e-3, add_to_loss: true, inner: of("velo") })
@@ -160,7 +167,7 @@ fn wrapped() -> Vec<(&'static str, OptimizerConfig)> {
     let clipped = |by, inner| Clipped(ClippedConfig { by, inner });
     let adaptive = |unit| clipped(Limit::Adaptive { ratio: 0.2, floor: 0.1, unit }, adamw());
     let accumulated = |inner| Accumulated(AccumulatedConfig { calls: 2, inner });
-    let averaged = |inner| Averaged(AveragedConfig { decay: 0.9, inner });
+    let averaged = |inner| Averaged(AveragedConfig { memory: AverageMemory::Decay(0.9), inner });
     let lookahead = |inner| Lookahead(LookaheadConfig { updates: 4, fraction: 0.5, inner });
     let l2 = |inner| L2Regularised(L2RegularisedConfig { coefficient: 1e-3, add_to_loss: true, inner });
     let groups = vec![

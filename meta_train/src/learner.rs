@@ -8,8 +8,9 @@
 //! θ ← outer optimizer( θ, clip_norm(ḡ), mean meta-loss )     AdamW unless configured; warm-up times the rate of the stage
 //! ```
 //!
-//! The outer optimizer may be a learned one: it is shown the meta-loss and told how many outer steps there are. Where no
-//! run said anything, as between the ends of full-length runs, there is no meta-loss and theta rests.
+//! The outer optimizer may be a learned one: it is shown the meta-loss and told how many outer steps there are; warm-up and
+//! rate of the stage come on top of the pace that it keeps itself. Where no run said anything, as between the ends of
+//! full-length runs, there is no meta-loss and theta rests: its pace then does not come to its end.
 //!
 //! Dividing by the running scale lets families with loud and quiet losses speak equally; it happens here and
 //! not in the workers, because it depends on what all of them report. [`GapScaling`] also offers the bare gap

@@ -79,7 +79,7 @@ pub trait Optimizer: Send {
     fn set_non_finite_policy(&mut self, policy: NonFinitePolicy);
 
     /// Writes the parameters to evaluate with into `out`: `params` themselves, except for rules that
-    /// average (such as Schedule-Free).
+    /// average (such as Schedule-Free, or anything inside [`Averaged`](crate::Averaged)).
     ///
     /// # Errors
     /// [`Error::LengthMismatch`] when a slice does not fit the layout.

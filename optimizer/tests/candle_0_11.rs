@@ -1,12 +1,16 @@
 //! The candle adapter: the trajectory of plain slices, the trait, missing gradients, bad input, saved state.
 
+#[path = "support/averaged.rs"]
+mod averaged;
+
+use averaged::{assert_mean, averaged_adamw};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Linear, Module, Optimizer as CandleTrait, VarBuilder, VarMap};
 use velo_optimizer::adapters::candle::{CandleOptimizer, named_vars};
 use velo_optimizer::{
-    Architecture, AverageMemory, AveragedConfig, CeloConfig, Error, LearnedOptimizer, LearnedWeights, Optimizer,
-    OptimizerConfig, ParamLayout, Schedule, StepOutcome,
+    Architecture, CeloConfig, Error, LearnedOptimizer, LearnedWeights, Optimizer, OptimizerConfig, ParamLayout,
+    Schedule, StepOutcome,
 };
 
 const INPUTS: [[f32; 3]; 4] = [[1.0, -0.5, 0.2], [0.3, 0.8, -1.0], [-0.7, 0.1, 0.9], [0.5, 0.5, 0.5]];
@@ -88,12 +92,6 @@ fn adapt(model: &Model, build: fn(&ParamLayout) -> Box<dyn Optimizer>) -> Candle
     CandleOptimizer::from_optimizer(vars, optimizer).unwrap()
 }
 
-/// AdamW, evaluated with the mean of all parameters that it has come to.
-fn averaged_adamw() -> OptimizerConfig {
-    let inner = Box::new(OptimizerConfig::from_name("adamw").unwrap().with_learning_rate(0.05));
-    OptimizerConfig::Averaged(AveragedConfig { memory: AverageMemory::Share(1.0), inner })
-}
-
 #[test]
 fn variables_are_named_by_their_path_and_sorted() {
     let layout = CandleOptimizer::layout(&named_vars(&Model::new().variables)).unwrap();
@@ -135,18 +133,15 @@ fn the_variables_hold_the_average_only_while_they_are_evaluated() {
     let model = Model::new();
     let config = averaged_adamw();
     let mut optimizer = CandleOptimizer::from_varmap(&model.variables, &config).unwrap();
-    let mut sum = vec![0.0; 32];
+    let mut path = Vec::new();
     for _ in 0..4 {
         optimizer.backward_step(&model.loss()).unwrap();
-        sum.iter_mut().zip(model.flat()).for_each(|(sum, param)| *sum += param);
+        path.push(model.flat());
     }
     let before = model.flat();
     let evaluated = optimizer.with_evaluation_params(|| model.flat()).unwrap();
     assert_eq!(model.flat(), before);
-    assert_ne!(evaluated, before);
-    for (got, sum) in evaluated.iter().zip(sum) {
-        assert!((got - sum / 4.0).abs() < 1e-6, "{got}, not {}", sum / 4.0);
-    }
+    assert_mean(&evaluated, &path);
     let evaluation =
         std::panic::AssertUnwindSafe(|| optimizer.with_evaluation_params(|| panic!("the evaluation fails")));
     assert!(std::panic::catch_unwind(evaluation).is_err());

@@ -238,15 +238,15 @@ fn with_an_average_it_is_evaluated_with_the_last_share_of_its_updates() {
     let config = PacedConfig { average: Some(0.25), ..PacedConfig::default() };
     let (mut ours, mut without) = (paced(config, &[], None), paced(PacedConfig::default(), &[], None));
     let (mut params, mut plain, mut average) = (start(), start(), start());
-    let mut evaluated = vec![0.0; params.len()];
+    let (mut evaluated, spoilt) = (vec![0.0; params.len()], vec![f32::NAN; params.len()]);
     ours.evaluation_params(&params, &mut evaluated).unwrap();
     assert_eq!(evaluated, start(), "nothing is averaged yet");
     for step in 0..40 {
         ours.step(&mut params, &gradients(step), 1.0).unwrap();
         without.step(&mut plain, &gradients(step), 1.0).unwrap();
         // A skipped call is no update.
-        ours.step(&mut params, &vec![f32::NAN; params.len()], 1.0).unwrap();
-        without.step(&mut plain, &vec![f32::NAN; plain.len()], 1.0).unwrap();
+        ours.step(&mut params, &spoilt, 1.0).unwrap();
+        without.step(&mut plain, &spoilt, 1.0).unwrap();
         let newest = (4.0 / (step + 1) as f32).min(1.0);
         average.iter_mut().zip(&params).for_each(|(average, param)| *average += newest * (param - *average));
         ours.evaluation_params(&params, &mut evaluated).unwrap();
@@ -254,10 +254,19 @@ fn with_an_average_it_is_evaluated_with_the_last_share_of_its_updates() {
     }
     assert_eq!(params, plain, "training goes on as without");
     assert!(distance(&evaluated, &params) > 1e-3);
-    let refused = PacedConfig { average: Some(0.0), ..PacedConfig::default() };
-    let theta = theta(&PacedConfig::default(), &[]);
-    let error = LearnedOptimizer::new(&layout(), LearnedWeights::new(Architecture::Paced(refused), theta).unwrap());
-    assert!(error.unwrap_err().to_string().contains("average"));
+}
+
+#[test]
+fn an_average_and_hidden_inputs_survive_a_file_and_a_share_of_nothing_is_refused() {
+    let weights = |average| {
+        let hidden_inputs = vec![InputGroup::Horizon];
+        let config = PacedConfig { average: Some(average), hidden_inputs, ..PacedConfig::default() };
+        LearnedWeights::new(Architecture::Paced(config.clone()), theta(&config, &[]))
+    };
+    let written = weights(0.1).unwrap();
+    assert_eq!(LearnedWeights::from_bytes(&written.to_bytes()).unwrap(), written);
+    let error = weights(0.0).unwrap_err().to_string();
+    assert!(error.contains("paced.average is 0, expected a share"), "{error}");
 }
 
 #[test]

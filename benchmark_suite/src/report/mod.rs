@@ -14,7 +14,11 @@ pub use tables::{comparison_table, cost_table, explanations, horizon_table, summ
 /// The tables that a run ends with on standard output.
 pub fn terminal_tables(findings: &Findings) -> Vec<Table> {
     let shown = findings.shown();
-    let mut tables = vec![summary_table(findings), cost_table(findings)];
+    let mut tables = vec![summary_table(findings)];
+    if !findings.told_wrong.is_empty() {
+        tables.push(horizon_table(findings));
+    }
+    tables.push(cost_table(findings));
     tables.extend(METRICS.map(|metric| sections::loss_table(&shown, metric)));
     tables
 }
@@ -70,7 +74,7 @@ pub fn page(findings: &Findings, environment: &Environment) -> Result<Page> {
         page = page.figure(svg, caption);
     }
     if !findings.told_wrong.is_empty() {
-        page = page.paragraph("Told a wrong number of steps, or none, the learned optimizer paces itself by that.");
+        page = page.paragraph("Told a wrong number of steps, or none, the learned optimizer paces itself by that; an average makes up for some of it.");
         page = page.table(&horizon_table(findings));
     }
 

@@ -127,11 +127,15 @@ pub fn cost_table(findings: &Findings) -> Table {
 
 /// Ratios of contenders that were told a wrong horizon.
 pub fn horizon_table(findings: &Findings) -> Table {
-    let mut table =
-        Table::new([("told", Align::Left), ("training ratio", Align::Right), ("validation ratio", Align::Right)]);
+    let mut table = Table::new([
+        ("told", Align::Left),
+        ("training ratio", Align::Right),
+        ("validation ratio", Align::Right),
+        ("test ratio", Align::Right),
+    ]);
     for contender in &findings.told_wrong {
         let ratio = |metric| with_interval(aggregate(&findings.ratios(contender, metric), &findings.suite.score));
-        table.push(vec![Cell::from(contender), ratio(0), ratio(1)]);
+        table.push(vec![Cell::from(contender), ratio(0), ratio(1), ratio(2)]);
     }
     table
 }

@@ -55,7 +55,8 @@ void velo_free(VeloOptimizer *optimizer);
 VeloStatus velo_step(VeloOptimizer *optimizer, float *params, const float *grads, size_t len, float loss);
 
 /* Writes the parameters to evaluate with into out: averages, where the optimizer keeps them ({"averaged": …},
- * schedule-free ones), else params themselves. Training goes on with params. Both arrays have len elements. */
+ * schedule-free ones), else params themselves. Training goes on with params. Both arrays have len elements and must
+ * not overlap. */
 VeloStatus velo_evaluation_params(const VeloOptimizer *optimizer, const float *params, float *out, size_t len);
 
 /* Elements of all tensors together; 0 for null. */

@@ -28,6 +28,7 @@
 //! state fits the next one. `Optimizer::new(vars, config)` of the trait knows no names and calls the variables `0`, `1`,
 //! …: there, saved state fits only variables that are listed in the same order.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::PoisonError;
 
 use candle_core::backprop::GradStore;
@@ -136,10 +137,13 @@ impl CandleOptimizer {
             read(tensor, var, &mut self.params[tensor.range.clone()])?;
         }
         self.optimizer.evaluation_params(&self.params, &mut self.grads)?;
-        self.write(&self.grads)?;
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(evaluate));
-        self.write(&self.params)?;
-        result.map_err(|panic| std::panic::resume_unwind(panic))
+        let result = self.write(&self.grads).map(|()| catch_unwind(AssertUnwindSafe(evaluate)));
+        // Whatever happened: the variables belong to the training.
+        let restored = self.write(&self.params);
+        match result? {
+            Ok(value) => restored.map(|()| value),
+            Err(panic) => resume_unwind(panic),
+        }
     }
 
     fn write(&self, params: &[f32]) -> Result<(), Error> {

@@ -42,7 +42,7 @@ pub enum InputGroup {
     Shape,
     /// Number of the update, input 7.
     Time,
-    /// Inputs 8 and 9.
+    /// Inputs 8 and 9. The pace, which ends at the horizon, is still seen.
     Horizon,
     /// Inputs 10 and 11.
     Loss,

@@ -8,7 +8,8 @@
 //!                                                      the last `s t` updates or so, whatever `t` is
 //! ```
 //!
-//! Where the number of steps is not known, a share does what a schedule would have done: steps that are still large average out.
+//! `t` is counted in `f32`: after 2²⁴ updates a share reaches back no further than it did then. Where the number of steps is
+//! not known, a share does what a schedule would have done: steps that are still large average out.
 //!
 //! The parameters that are trained are left alone; those to evaluate with are `a`, so an average kept by the inner
 //! optimizer is not used.
@@ -45,6 +46,14 @@ impl AverageMemory {
         match self {
             Self::Decay(decay) => checks::decay("memory", decay),
             Self::Share(share) => check_share("memory", share),
+        }
+    }
+
+    /// The name of the one number that is kept about the past.
+    fn past(self) -> &'static str {
+        match self {
+            Self::Decay(_) => "weight",
+            Self::Share(_) => "updates",
         }
     }
 
@@ -97,8 +106,8 @@ impl AveragedConfig {
 const OPEN_ENDED: AverageMemory = AverageMemory::Share(0.05);
 
 impl Averaged {
-    /// For who does not know how many steps there will be: `inner`, which is told no horizon, evaluated with the average of
-    /// the last twentieth of its updates. With the pretrained optimizer that is as good as a horizon.
+    /// For who does not know how many steps there will be: `inner`, told no horizon, evaluated with the average of the last
+    /// twentieth of its updates. It makes up for half or more of what the pretrained optimizer loses without a horizon.
     ///
     /// ```
     /// use velo_optimizer::{Averaged, LearnedOptimizer, Optimizer, ParamLayout};
@@ -114,7 +123,8 @@ impl Averaged {
     ///
     /// # Errors
     /// Those of [`Wrapped::new`].
-    pub fn open_ended(inner: Box<dyn Optimizer>) -> Result<Self, Error> {
+    pub fn open_ended(mut inner: Box<dyn Optimizer>) -> Result<Self, Error> {
+        inner.set_horizon(None);
         Self::new(inner, OPEN_ENDED)
     }
 }
@@ -134,7 +144,7 @@ impl Wrapper for RunningAverage {
 
     fn build(memory: AverageMemory, layout: &ParamLayout, state: &mut StateLayout) -> Result<Self, Error> {
         memory.check()?;
-        Ok(Self { memory, average: state.per_param("average", layout), past: state.tensor("past", &[]) })
+        Ok(Self { memory, average: state.per_param("average", layout), past: state.tensor(memory.past(), &[]) })
     }
 
     fn step(&mut self, inner: &mut dyn Optimizer, call: Call<'_>) -> Result<StepOutcome, Error> {

@@ -47,7 +47,7 @@ pub fn learned() -> Vec<(String, OptimizerConfig)> {
         ("adafac_mlp", Architecture::AdafacMlp(AdafacMlpConfig::default())),
         ("wide adafac_mlp", Architecture::AdafacMlp(AdafacMlpConfig { hidden: 32, ..AdafacMlpConfig::default() })),
         ("paced", Architecture::Paced(PacedConfig::default())),
-        ("orthogonal paced", {
+        ("orthogonal paced with an average", {
             let average = Some(0.3);
             Architecture::Paced(PacedConfig { orthogonalize: true, average, ..PacedConfig::default() })
         }),
@@ -72,10 +72,6 @@ fn wrapped_learned() -> Vec<(String, OptimizerConfig)> {
         ("velo with a clipped norm", Clipped(ClippedConfig { by: Limit::Norm(0.5), inner: of("velo") })),
         ("accumulated velo", Accumulated(AccumulatedConfig { calls: 2, inner: of("velo") })),
         ("averaged celo", Averaged(AveragedConfig { memory: AverageMemory::Decay(0.9), inner: of("celo") })),
-        (
-            "adamw averaged over a share",
-            Averaged(AveragedConfig { memory: AverageMemory::Share(0.2), inner: of("adamw") }),
-        ),
         ("lookahead of celo2", Lookahead(LookaheadConfig { updates: 4, fraction: 0.5, inner: of("celo2") })),
         ("velo with decay through the gradient", {
             L2Regularised(L2RegularisedConfig { coefficient: 1e-3, add_to_loss: true, inner: of("velo") })
@@ -167,7 +163,7 @@ fn wrapped() -> Vec<(&'static str, OptimizerConfig)> {
     let clipped = |by, inner| Clipped(ClippedConfig { by, inner });
     let adaptive = |unit| clipped(Limit::Adaptive { ratio: 0.2, floor: 0.1, unit }, adamw());
     let accumulated = |inner| Accumulated(AccumulatedConfig { calls: 2, inner });
-    let averaged = |inner| Averaged(AveragedConfig { memory: AverageMemory::Decay(0.9), inner });
+    let averaged = |memory, inner| Averaged(AveragedConfig { memory, inner });
     let lookahead = |inner| Lookahead(LookaheadConfig { updates: 4, fraction: 0.5, inner });
     let l2 = |inner| L2Regularised(L2RegularisedConfig { coefficient: 1e-3, add_to_loss: true, inner });
     let groups = vec![
@@ -184,15 +180,16 @@ fn wrapped() -> Vec<(&'static str, OptimizerConfig)> {
         ("adamw clipped by row", adaptive(Unit::Row)),
         ("adamw clipped by tensor", adaptive(Unit::Tensor)),
         ("accumulated adamw", accumulated(adamw())),
-        ("averaged adamw", averaged(adamw())),
+        ("averaged adamw", averaged(AverageMemory::Decay(0.9), adamw())),
+        ("adamw averaged over a share", averaged(AverageMemory::Share(0.2), adamw())),
         ("lookahead of adamw", lookahead(adamw())),
         ("adamw with decay through the gradient", l2(adamw())),
         (
             "all wrappers around adamw",
-            averaged(Box::new(lookahead(Box::new(accumulated(Box::new(clipped(
-                Limit::Norm(1.0),
-                Box::new(l2(adamw())),
-            ))))))),
+            averaged(
+                AverageMemory::Decay(0.9),
+                Box::new(lookahead(Box::new(accumulated(Box::new(clipped(Limit::Norm(1.0), Box::new(l2(adamw())))))))),
+            ),
         ),
         ("adamw in groups", grouped(adamw())),
     ]

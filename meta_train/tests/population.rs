@@ -101,7 +101,8 @@ fn under(outer: OptimizerConfig, learning_rate: f32, meta_loss: fn(f32) -> f32) 
 fn a_learned_outer_optimizer_is_shown_the_meta_loss_the_rate_and_the_end() {
     let pretrained = || OptimizerConfig::from_name("pretrained").unwrap();
     let adamw = || OptimizerConfig::from_name("adamw").unwrap();
-    let (falling, rising): (fn(f32) -> f32, fn(f32) -> f32) = (|step| 4.0 - 0.09 * step, |step| 4.0 + 0.09 * step);
+    let falling = |step| 4.0 - 0.09 * step;
+    let rising = |step| 4.0 + 0.09 * step;
     assert!(under(pretrained(), 1.0, falling) != under(pretrained(), 1.0, rising), "the loss is not seen");
     assert!(under(adamw(), 1e-3, falling) == under(adamw(), 1e-3, rising));
 

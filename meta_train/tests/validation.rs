@@ -10,6 +10,7 @@ use velo_meta_train::folder::RunFolder;
 use velo_meta_train::run::{Ended, Run};
 use velo_meta_train::truncation::Truncation;
 use velo_meta_train::validation::{Choice, Chosen, Standing, ValidationConfig, Validator, ranked, standings};
+use velo_optimizer::{Architecture, PacedConfig};
 
 fn plan() -> Plan {
     let validation = ValidationConfig {
@@ -110,6 +111,24 @@ fn a_choice_that_is_interrupted_is_made_by_the_next_one() {
 }
 
 /// Standings as they are said: a number may lose its last bit on its way through a file.
+#[test]
+fn snapshots_are_told_the_number_of_steps_or_nothing_as_configured() {
+    let judged = |tells_horizon: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let architecture = Architecture::Paced(PacedConfig::default());
+        let config = ValidationConfig { tells_horizon, ..plan().config.validation.unwrap() };
+        let validator = Validator::start(folder.path().to_owned(), &config, &architecture, 0).unwrap();
+        validator.take(0, &architecture.imitation().unwrap()).unwrap();
+        let Chosen::Snapshot(choice) = validator.choose(2, &AtomicBool::new(false)).unwrap() else {
+            panic!("no choice")
+        };
+        (choice.standing, choice.normalised_adam)
+    };
+    let (told, hidden) = (judged(true), judged(false));
+    assert_eq!(told.1, hidden.1, "the baselines are always told");
+    assert_ne!(told.0, hidden.0);
+}
+
 fn said(standings: &[Standing]) -> Vec<String> {
     standings.iter().map(Standing::to_string).collect()
 }

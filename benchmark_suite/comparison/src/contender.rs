@@ -188,6 +188,13 @@ impl Contender {
         self.times(step_multipliers, "multiplier", |setting, value| setting.step_multiplier = Some(value))
     }
 
+    /// The same settings, told that about the number of steps.
+    #[must_use]
+    pub fn declaring(mut self, horizon: Declared) -> Self {
+        self.settings.iter_mut().for_each(|setting| setting.horizon = horizon);
+        self
+    }
+
     fn times(mut self, values: &[f32], word: &str, set: impl Fn(&mut Setting, f32)) -> Self {
         if values.is_empty() {
             return self;

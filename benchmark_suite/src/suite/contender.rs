@@ -112,7 +112,7 @@ impl ContenderConfig {
                 }
                 TellsHorizon::Nothing => Declared::Hidden,
             };
-            contender.settings.iter_mut().for_each(|setting| setting.horizon = told);
+            contender = contender.declaring(told);
         }
         Ok(contender)
     }

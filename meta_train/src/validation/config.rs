@@ -20,6 +20,8 @@ pub struct ValidationConfig {
     pub steps: u64,
     /// Seeds on which every snapshot is judged.
     pub seeds: u64,
+    /// Whether snapshots are told the number of steps; the baselines are. Without, an optimizer is chosen for runs whose end is not known.
+    pub tells_horizon: bool,
     /// Step multipliers that a snapshot may choose from per task; one for none to choose.
     pub step_multipliers: Vec<f32>,
     /// Snapshots that are judged again in the end.
@@ -45,6 +47,7 @@ impl Default for ValidationConfig {
             tasks: Group::Validation.tasks().map(|task| task.config.name.clone()).collect(),
             steps: 500,
             seeds: 2,
+            tells_horizon: true,
             step_multipliers: vec![1.0],
             candidates: 3,
             fresh_seeds: 5,

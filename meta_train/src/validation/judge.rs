@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use velo_comparison::trial::{read_tables, write_tables};
-use velo_comparison::{Comparison, Contender, Limits, Metric, Problem, Trial, TrialCache, run_until};
+use velo_comparison::{Comparison, Contender, Declared, Limits, Metric, Problem, Trial, TrialCache, run_until};
 use velo_optimizer::hand_designed::{AdamWConfig, NormalisedAdamConfig};
 use velo_optimizer::{Architecture, LearnedConfig, LearnedWeights, OptimizerConfig};
 use velo_tasks::TaskConfig;
@@ -156,7 +156,8 @@ impl Judge {
     fn trials(&self, generation: u64, folder: &Path, seeds: &[u64]) -> Result<Option<Vec<Trial>>, Error> {
         let weights = self.folder(generation).join(WEIGHTS);
         let config = OptimizerConfig::Learned(LearnedConfig::new(weights));
-        let learned = Contender::fixed(LEARNED, config, native_schedule(&self.architecture));
+        let told = if self.config.tells_horizon { Declared::True } else { Declared::Hidden };
+        let learned = Contender::fixed(LEARNED, config, native_schedule(&self.architecture)).declaring(told);
         let multipliers = Some(&self.config.step_multipliers[..]).filter(|multipliers| *multipliers != [1.0]);
         self.measured_once(folder, None, seeds, &[learned.times_step_multipliers(multipliers.unwrap_or_default())])
     }

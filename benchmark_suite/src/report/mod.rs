@@ -74,7 +74,10 @@ pub fn page(findings: &Findings, environment: &Environment) -> Result<Page> {
         page = page.figure(svg, caption);
     }
     if !findings.told_wrong.is_empty() {
-        page = page.paragraph("Told a wrong number of steps, or none, the learned optimizer paces itself by that; an average makes up for some of it.");
+        page = page.paragraph(
+            "Told a wrong number of steps, or none, the learned optimizer paces itself by that; an average makes up for some \
+             of it.",
+        );
         page = page.table(&horizon_table(findings));
     }
 

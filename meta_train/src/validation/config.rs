@@ -20,7 +20,8 @@ pub struct ValidationConfig {
     pub steps: u64,
     /// Seeds on which every snapshot is judged.
     pub seeds: u64,
-    /// Whether snapshots are told the number of steps; the baselines are. Without, an optimizer is chosen for runs whose end is not known.
+    /// Whether snapshots are told the number of steps; the baselines are. Without, an optimizer is chosen for runs whose end
+    /// is not known.
     pub tells_horizon: bool,
     /// Step multipliers that a snapshot may choose from per task; one for none to choose.
     pub step_multipliers: Vec<f32>,

@@ -31,9 +31,9 @@ pub struct PacedConfig {
     pub decay_bound: f32,
     /// Largest change of either logarithm from one update to the next.
     pub slew: f32,
-    /// Share of all updates, its last ones, whose parameters are averaged to [evaluate](crate::Optimizer::evaluation_params) with; without,
-    /// the parameters themselves. Where no horizon is declared, it does some of what a schedule would have done, for
-    /// four bytes more per parameter.
+    /// Share of all updates, its last ones, whose parameters are averaged to
+    /// [evaluate](crate::Optimizer::evaluation_params) with; without, the parameters themselves. Where no horizon is
+    /// declared, it does some of what a schedule would have done, for four bytes more per parameter.
     pub average: Option<f32>,
     /// Inputs that the head is not shown: they are zero. For ablations.
     pub hidden_inputs: Vec<InputGroup>,

@@ -191,7 +191,10 @@ impl UpdateRule for PacedRule {
 
     fn evaluation_params(&self, params: &[f32], state: &[f32], context: &StepContext, out: &mut [f32]) {
         out.copy_from_slice(params);
-        for tensor in self.tensors.iter().filter(|_| context.step > 0) {
+        if context.step == 0 {
+            return;
+        }
+        for tensor in &self.tensors {
             if let Some(average) = tensor.average {
                 out[tensor.range.clone()].copy_from_slice(&state[average.range()]);
             }
